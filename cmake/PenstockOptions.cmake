@@ -1,0 +1,36 @@
+# Compile options of everything that is ours: penstock_options(TARGET). Sanitizers apply to all targets.
+
+option(PENSTOCK_CCACHE "Compile through ccache when it is installed" OFF)
+if(PENSTOCK_CCACHE)
+  find_program(PENSTOCK_CCACHE_PROGRAM ccache)
+  if(PENSTOCK_CCACHE_PROGRAM)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${PENSTOCK_CCACHE_PROGRAM}")
+    set(CMAKE_CUDA_COMPILER_LAUNCHER "${PENSTOCK_CCACHE_PROGRAM}")
+  endif()
+endif()
+
+if(PENSTOCK_SANITIZE)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${PENSTOCK_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
+  add_link_options("-fsanitize=${PENSTOCK_SANITIZE}")
+endif()
+if(PENSTOCK_FUZZ)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>")
+endif()
+
+function(penstock_options target)
+  # No contraction: the CPU kernels promise the same bits on every machine.
+  set(flags -Wall -Wextra -ffp-contract=off)
+  if(PENSTOCK_WERROR)
+    list(APPEND flags -Werror)
+  endif()
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${flags}>")
+  if(PENSTOCK_HAS_CUDA)
+    set(cuda_flags -Xcompiler=-Wall,-Wextra)
+    if(PENSTOCK_WERROR)
+      list(APPEND cuda_flags --Werror=all-warnings)
+    endif()
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
+  endif()
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
+                                             VISIBILITY_INLINES_HIDDEN ON)
+endfunction()

@@ -1,0 +1,350 @@
+#include "backend/host/strand.hpp"
+
+#include "backend/host/blocker.hpp"
+#include "backend/lane.hpp"
+#include "base/random.hpp"
+#include "base/settings.hpp"
+#include "base/throw.hpp"
+#include "base/time.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+namespace penstock::backend::host_detail {
+namespace {
+
+// Operations that one turn on a worker runs before others get theirs.
+constexpr int kTurn = 16;
+// A blocked worker looks again this often: what it waits for may need a worker, and it is one.
+constexpr std::int64_t kLookAgainNs = 200'000;
+constexpr std::uint64_t kOpen = UINT64_MAX;
+constexpr std::size_t kFailuresKept = 16;
+
+std::atomic<std::uint64_t> next_id{1};
+
+Random& schedule_random() {
+  static std::atomic<std::uint64_t> threads{0};
+  thread_local Random random(settings().seed.value_or(0) * 1000003 + threads.fetch_add(1));
+  return random;
+}
+
+}  // namespace
+
+// The tasks that this thread is in the middle of, innermost first: a blocked task may help.
+struct Strand::Frame {
+  explicit Frame(Strand& runs) : strand(runs), outer(top) { top = this; }
+  ~Frame() { top = outer; }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+
+  Strand& strand;
+  Frame* outer;
+  static thread_local Frame* top;
+};
+
+thread_local Strand::Frame* Strand::Frame::top = nullptr;
+
+bool Strand::is_running(const Strand& strand) {
+  for (const Frame* frame = Frame::top; frame != nullptr; frame = frame->outer) {
+    if (&frame->strand == &strand) return true;
+  }
+  return false;
+}
+
+Ref<Strand> Strand::make() { return Ref<Strand>::adopt(new Strand); }
+
+Strand::Strand() : id_(next_id.fetch_add(1)) {
+  Job::run = [](exec::Job* job) {
+    auto strand = Ref<Strand>::adopt(static_cast<Strand*>(job));
+    strand->entry_.store(false);
+    State expected = State::queued;
+    if (strand->state_.compare_exchange_strong(expected, State::running)) strand->run_claimed();
+  };
+  parked_completion_.strand = this;
+  parked_completion_.fire = [](Completion* completion) {
+    static_cast<ParkedCompletion*>(completion)->strand->make_queued();
+  };
+  resume_job_.strand = this;
+  resume_job_.run = [](exec::Job* job) { static_cast<ResumeJob*>(job)->strand->make_queued(); };
+  delay_.job = &resume_job_;
+}
+
+void Strand::dispose() { delete this; }
+
+void Strand::submit(std::unique_ptr<HostTask> task) { push(Operation{std::move(task), {}, 0}); }
+
+void Strand::submit_wait(Strand& other, std::uint64_t sequence) {
+  const bool over = other.is_done(sequence) && !other.has_failures_.load();
+  if (&other == this || over) return;
+  push(Operation{nullptr, Ref<Strand>::share(&other), sequence});
+}
+
+void Strand::push(Operation operation) {
+  bool was_idle = false;
+  {
+    const std::lock_guard guard(lock_);
+    operations_.push(std::move(operation));
+    submitted_.store(submitted_.load(std::memory_order_relaxed) + 1);
+    was_idle = state_.load() == State::idle;
+    if (was_idle) {
+      retain();  // while there is work the strand holds itself
+      state_.store(State::queued);
+    }
+  }
+  if (was_idle) make_queued();
+}
+
+void Strand::make_queued() {
+  state_.store(State::queued);
+  if (entry_.exchange(true)) return;
+  retain();
+  exec::Pool::instance().submit(this);
+}
+
+void Strand::run_claimed() {
+  const Frame frame(*this);
+  for (int turn = 0; turn < kTurn; ++turn) {
+    if (!step()) return;
+  }
+  make_queued();
+}
+
+// Moves the oldest operation to current_, unless one is there already. False: nothing is left, and
+// the strand is idle.
+bool Strand::take_next() {
+  {
+    const std::lock_guard guard(lock_);
+    if (current_.task || current_.other) return true;
+    if (!operations_.empty()) {
+      current_ = operations_.pop();
+      return true;
+    }
+    state_.store(State::idle);
+  }
+  release();
+  return false;
+}
+
+// One operation. False: the strand is no longer this thread's.
+bool Strand::step() {
+  if (!take_next()) return false;
+  if ((settings().seed || settings().block_once) && !current_.delayed) return step_delay();
+  if (!current_.task) return step_wait();
+  if (Lane* lane = current_.task->lane(); lane != nullptr && !lane->is_inside()) {
+    const auto keep = Ref<Strand>::share(this);
+    state_.store(State::at_lane);
+    lane->post(*this);
+    return false;
+  }
+  step_task();
+  return true;
+}
+
+bool Strand::step_wait() {
+  const auto other = current_.other;
+  state_.store(State::parked);
+  if (other->add_waiter(parked_completion_, current_.other_sequence)) return false;
+  state_.store(State::running);
+  if (auto error = other->error_at(current_.other_sequence)) fail(done_.load() + 1, error);
+  finish_operation();
+  return true;
+}
+
+// The seeded schedule lets some operations wait for up to 200 us; block_once sets every one aside.
+bool Strand::step_delay() {
+  current_.delayed = true;
+  const bool seeded = settings().seed.has_value();
+  if (!settings().block_once && schedule_random().below(8) != 0) return true;
+  const auto delay_ns = seeded ? static_cast<std::int64_t>(schedule_random().below(200'000)) : 0;
+  state_.store(State::parked);
+  exec::Timers::instance().arm(delay_, now_ns() + delay_ns);
+  return false;
+}
+
+void Strand::step_task() {
+  const std::uint64_t sequence = done_.load() + 1;
+  try {
+    const auto error = error_at(sequence);
+    if (error) {
+      current_.task->skip(error);
+    } else {
+      current_.task->run();
+    }
+  } catch (...) {
+    fail(sequence, std::current_exception());
+  }
+  finish_operation();
+}
+
+void Strand::run_on_lane() {
+  State expected = State::at_lane;
+  if (!state_.compare_exchange_strong(expected, State::running)) return;
+  const auto keep = Ref<Strand>::share(this);
+  const Frame frame(*this);
+  const Lane* lane = current_.task->lane();
+  for (int turn = 0; turn < kTurn; ++turn) {
+    step_task();
+    if (!take_next()) return;
+    if (!current_.task || current_.task->lane() != lane || settings().seed) break;
+  }
+  make_queued();
+}
+
+// What the task captured is let go before its end can be seen.
+void Strand::finish_operation() {
+  Operation over;
+  {
+    const std::lock_guard guard(lock_);
+    over = std::move(current_);
+    current_ = {};
+  }
+  over = {};
+  done_.store(done_.load(std::memory_order_relaxed) + 1);
+  if (waiter_count_.load() != 0) fire_waiters();
+}
+
+// No wake-up is lost: a waiter raises waiter_count_ before it reads done_, the runner stores done_
+// before it reads waiter_count_, all sequentially consistent, so one of the two sees the other.
+bool Strand::add_waiter(Completion& completion, std::uint64_t sequence) {
+  if (is_done(sequence)) return false;
+  const std::lock_guard guard(lock_);
+  waiter_count_.fetch_add(1);
+  if (is_done(sequence)) {
+    waiter_count_.fetch_sub(1);
+    return false;
+  }
+  completion.sequence = sequence;
+  completion.next = waiters_;
+  waiters_ = &completion;
+  return true;
+}
+
+bool Strand::remove_waiter(Completion& completion) {
+  const std::lock_guard guard(lock_);
+  for (Completion** link = &waiters_; *link != nullptr; link = &(*link)->next) {
+    if (*link != &completion) continue;
+    *link = completion.next;
+    waiter_count_.fetch_sub(1);
+    return true;
+  }
+  return false;
+}
+
+void Strand::fire_waiters() {
+  Completion* ready = nullptr;
+  {
+    const std::lock_guard guard(lock_);
+    for (Completion** link = &waiters_; *link != nullptr;) {
+      Completion* completion = *link;
+      if (!is_done(completion->sequence)) {
+        link = &completion->next;
+        continue;
+      }
+      *link = completion->next;
+      completion->next = ready;
+      ready = completion;
+      waiter_count_.fetch_sub(1);
+    }
+  }
+  while (ready != nullptr) {
+    Completion* next = ready->next;
+    ready->fire(ready);
+    ready = next;
+  }
+}
+
+void Strand::fail(std::uint64_t sequence, std::exception_ptr error) {
+  const std::lock_guard guard(lock_);
+  if (!failures_.empty() && failures_.back().to == kOpen) return;
+  if (failures_.size() == kFailuresKept) failures_.erase(failures_.begin());
+  failures_.push_back({sequence, kOpen, std::move(error)});
+  has_failures_.store(true);
+}
+
+std::exception_ptr Strand::error_at(std::uint64_t sequence) {
+  if (!has_failures_.load()) return nullptr;
+  const std::lock_guard guard(lock_);
+  for (const Failure& failure : failures_) {
+    if (failure.from <= sequence && sequence <= failure.to) return failure.error;
+  }
+  return nullptr;
+}
+
+std::exception_ptr Strand::take_error() {
+  if (!has_failures_.load()) return nullptr;
+  const std::lock_guard guard(lock_);
+  if (failures_.empty() || failures_.back().to != kOpen) return nullptr;
+  failures_.back().to = submitted_.load();
+  return failures_.back().error;
+}
+
+Ref<Strand> Strand::waits_for() {
+  const std::lock_guard guard(lock_);
+  return current_.other;
+}
+
+// Runs a strand that this one depends on, if one can be run here. Only what is depended on: anything
+// else might wait for the task below it on this very stack.
+bool Strand::help() {
+  auto strand = Ref<Strand>::share(this);
+  for (int depth = 0; strand && depth < 1024; ++depth) {
+    State expected = State::queued;
+    if (!settings().seed || exec::Pool::on_worker()) {
+      if (strand->state_.compare_exchange_strong(expected, State::running)) {
+        strand->run_claimed();
+        return true;
+      }
+    }
+    if (strand->state_.load() == State::at_lane && strand->lane_is_here()) {
+      strand->run_on_lane();
+      return true;
+    }
+    strand = strand->waits_for();
+  }
+  return false;
+}
+
+bool Strand::lane_is_here() {
+  const std::lock_guard guard(lock_);
+  return current_.task && current_.task->lane() != nullptr && current_.task->lane()->is_inside();
+}
+
+// A chain of waits that ends in a task below us on this stack would never end.
+void Strand::refuse_deadlock(std::uint64_t sequence) {
+  auto strand = Ref<Strand>::share(this);
+  while (strand) {
+    for (const Frame* frame = Frame::top; frame != nullptr; frame = frame->outer) {
+      if (&frame->strand == strand.get() && !strand->is_done(sequence)) {
+        throw_error<StreamError>(
+            "sync: the calling task runs on host stream {} and would wait for itself; wait outside "
+            "of the task, or queue the rest with launch()",
+            strand->id());
+      }
+    }
+    const std::lock_guard guard(strand->lock_);
+    if (!strand->current_.other) return;
+    sequence = strand->current_.other_sequence;
+    strand = strand->current_.other;
+  }
+}
+
+bool Strand::block_until(std::uint64_t sequence, std::int64_t deadline_ns) {
+  const bool needed = Frame::top != nullptr || exec::Pool::on_worker();
+  while (!is_done(sequence)) {
+    if (needed) refuse_deadlock(sequence);
+    if (help()) continue;
+    Blocker blocker;
+    if (!add_waiter(blocker, sequence)) break;
+    const auto until = needed ? std::min(deadline_ns, now_ns() + kLookAgainNs) : deadline_ns;
+    if (blocker.wait_until(until)) break;
+    if (!remove_waiter(blocker)) {
+      static_cast<void>(blocker.wait_until(kNever));  // it is being fired right now
+      break;
+    }
+    if (now_ns() >= deadline_ns) return false;
+  }
+  return true;
+}
+
+}  // namespace penstock::backend::host_detail

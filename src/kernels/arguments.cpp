@@ -1,0 +1,102 @@
+#include "kernels/arguments.hpp"
+
+#include "base/throw.hpp"
+
+#include <algorithm>
+
+namespace penstock::kernels {
+namespace {
+
+void check_layout(const char* op, const char* name, const Tensor& tensor) {
+  const auto layout = tensor.layout().str();
+  if (!layout.empty() && layout != "HW" && layout != "HWC" && layout != "NHWC") {
+    throw_error<TensorError>(
+        "{}: {} has layout \"{}\"; \"HW\", \"HWC\" and \"NHWC\" are supported; use view() or permute()",
+        op, name, layout);
+  }
+}
+
+}  // namespace
+
+Images as_images(const char* op, const char* name, const Tensor& tensor) {
+  const auto shape = tensor.shape();
+  const auto strides = tensor.strides();
+  if (tensor.dtype() != u8) {
+    throw_error<TensorError>("{}: {} has dtype {}; uint8 is supported", op, name,
+                             tensor.dtype().name());
+  }
+  if (shape.size() < 2 || shape.size() > 4) {
+    throw_error<TensorError>("{}: {} has shape {}; (H, W), (H, W, C) and (N, H, W, C) are supported",
+                             op, name, describe_shape(shape));
+  }
+  check_layout(op, name, tensor);
+  const std::size_t rows = shape.size() == 4 ? 1 : 0;
+  const std::int64_t channels = shape.size() == 2 ? 1 : shape.back();
+  if (channels < 1 || channels > 4) {
+    throw_error<TensorError>("{}: {} has {} channels; 1 to 4 are supported", op, name, channels);
+  }
+  const bool is_interleaved = shape.size() == 2 || channels == 1 || strides.back() == 1;
+  if (!is_interleaved || strides[rows + 1] < channels) {
+    throw_error<TensorError>(
+        "{}: {} has strides {}; pixels must lie side by side with their channels together; use copy()",
+        op, name, describe_shape(strides));
+  }
+  Images images;
+  images.count = rows == 1 ? shape[0] : 1;
+  images.batch_stride = rows == 1 ? strides[0] : 0;
+  images.first = {static_cast<const std::uint8_t*>(tensor.data()),
+                  strides[rows],
+                  shape[rows + 1],
+                  shape[rows],
+                  channels,
+                  strides[rows + 1]};
+  return images;
+}
+
+MutablePlane writable(const Plane& plane) {
+  return {const_cast<std::uint8_t*>(plane.data), plane.pitch_bytes, plane.width,
+          plane.height,                          plane.channels,    plane.pixel_stride_bytes};
+}
+
+Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& shape,
+              const Layout& layout, Device device, order::Stream* stream) {
+  if (!out) {
+    if (stream == nullptr) return Tensor::empty(shape, u8, layout, device);
+    stream->retain();
+    return Tensor::empty(shape, u8, layout, Stream(stream));
+  }
+  if (out->readonly()) throw_error<TensorError>("{}: out is read-only", op);
+  if (out->dtype() != u8) {
+    throw_error<TensorError>("{}: out has dtype {}, expected uint8", op, out->dtype().name());
+  }
+  if (!std::ranges::equal(out->shape(), shape)) {
+    throw_error<TensorError>("{}: out has shape {}, expected {}", op, describe_shape(out->shape()),
+                             describe_shape(shape));
+  }
+  if (!layout.empty() && !out->layout().empty() && !(out->layout() == layout)) {
+    throw_error<TensorError>(
+        "{}: out layout \"{}\" does not fit src layout \"{}\"; use view() or permute()", op,
+        out->layout().str(), layout.str());
+  }
+  return *out;
+}
+
+void refuse_overlap(const char* op, const Tensor& src, const Tensor& out) {
+  if (order::check::overlaps(src.impl().range(), out.impl().range())) {
+    throw_error<TensorError>("{}: out overlaps src; give it memory of its own", op);
+  }
+}
+
+order::Stream* working_stream(const char* op, const std::optional<Stream>& stream, Device device) {
+  if (!device.is_cpu()) {
+    throw_error<DeviceError>("{}: src is on {}; this build works on the CPU only", op, device.str());
+  }
+  if (!stream) return current_stream(device);
+  if (stream->device() != device) {
+    throw_error<StreamError>("{}: the stream is on {}, src on {}", op, stream->device().str(),
+                             device.str());
+  }
+  return &stream->impl();
+}
+
+}  // namespace penstock::kernels

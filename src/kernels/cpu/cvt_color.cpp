@@ -1,0 +1,106 @@
+#include "kernels/cpu/cvt_color.hpp"
+
+#include <cassert>
+#include <cmath>
+
+namespace penstock::kernels {
+namespace {
+
+constexpr double kQ15 = 32768.0;
+
+struct LumaWeights {
+  double red, blue;
+};
+
+LumaWeights luma_weights(YuvMatrix matrix) {
+  switch (matrix) {
+    case YuvMatrix::bt709:
+      return {0.2126, 0.0722};
+    case YuvMatrix::bt2020:
+      return {0.2627, 0.0593};
+    case YuvMatrix::bt601:
+      break;
+  }
+  return {0.299, 0.114};
+}
+
+std::int16_t to_q15(double value) { return static_cast<std::int16_t>(std::lround(value * kQ15)); }
+
+[[maybe_unused]] bool matches(const Plane& plane, std::int64_t width, std::int64_t height,
+                              std::int64_t channels) {
+  return plane.width == width && plane.height == height && plane.channels == channels &&
+         plane.pixel_stride_bytes >= channels;
+}
+
+// `v` is null when `u` has both channels.
+void convert(const Plane& y, const Plane& u, const Plane* v, const MutablePlane& rgb,
+             const YuvToRgb& options, std::int64_t row_pair_begin, std::int64_t row_pair_end,
+             CpuLevel level) {
+  assert(y.width % 2 == 0 && y.height % 2 == 0 && matches(y, rgb.width, rgb.height, 1));
+  assert(rgb.channels == 3 && rgb.pixel_stride_bytes >= 3);
+  assert(row_pair_begin >= 0 && 2 * row_pair_end <= y.height);
+  const RowKernels& kernels = row_kernels(level);
+  const YuvCoefficients coefficients = yuv_coefficients(options.matrix, options.range);
+  const YuvStrides strides = {y.pixel_stride_bytes, u.pixel_stride_bytes,
+                              v != nullptr ? v->pixel_stride_bytes : u.pixel_stride_bytes,
+                              rgb.pixel_stride_bytes};
+  const bool packed =
+      strides.y == 1 && strides.u == u.channels && strides.v == strides.u && strides.rgb == 3;
+  for (std::int64_t pair = row_pair_begin; pair < row_pair_end; ++pair) {
+    const YuvRowPair rows = {{y.row(2 * pair), y.row(2 * pair + 1)},
+                             u.row(pair),
+                             v != nullptr ? v->row(pair) : nullptr,
+                             {rgb.row(2 * pair), rgb.row(2 * pair + 1)},
+                             y.width,
+                             options.order == ChannelOrder::bgr};
+    if (packed) {
+      kernels.yuv_to_rgb(rows, coefficients);
+    } else {
+      yuv_to_rgb_portable(rows, strides, coefficients);
+    }
+  }
+}
+
+}  // namespace
+
+YuvCoefficients yuv_coefficients(YuvMatrix matrix, YuvRange range) {
+  const LumaWeights weight = luma_weights(matrix);
+  const double green = 1.0 - weight.red - weight.blue;
+  const double v_to_red = 2.0 * (1.0 - weight.red);
+  const double u_to_blue = 2.0 * (1.0 - weight.blue);
+  const bool limited = range == YuvRange::limited;
+  const double chroma_scale = limited ? 255.0 / 224.0 : 1.0;
+  const double luma_64ths = limited ? 64.0 * 255.0 / 219.0 : 64.0;
+
+  YuvCoefficients k{};
+  // Limited: nearest, and half a unit in the bias for the floor. Full: rounded up, which makes the
+  // floor exactly 64·Y, so that the few ties there are stay ties.
+  k.luma = static_cast<std::uint16_t>(limited ? std::lround(luma_64ths * 65536.0 / 257.0)
+                                              : std::lround(std::ceil(64.0 * 65536.0 / 257.0)));
+  k.u_green = to_q15(-u_to_blue * weight.blue / green * chroma_scale);
+  k.v_green = to_q15(-v_to_red * weight.red / green * chroma_scale);
+  k.u_blue_minus_2 = to_q15(u_to_blue * chroma_scale - 2.0);
+  k.v_red_minus_2 = to_q15(v_to_red * chroma_scale - 2.0);
+  // Exact results half-way between integers exist in full range only. There 31/64 and the parity of
+  // the integer part round half to even; in limited range 32/64 does.
+  k.tie_parity = limited ? 0 : 1;
+  // In 1/32768: the last rounding, black, and half a unit for the shift by 9.
+  const double offset_64ths = limited ? 32.0 + 0.5 - 16.0 * luma_64ths : 31.0;
+  k.bias = static_cast<std::int32_t>(std::lround(offset_64ths * 512.0)) + 256;
+  return k;
+}
+
+void i420_to_rgb(const Plane& y, const Plane& u, const Plane& v, const MutablePlane& rgb,
+                 const YuvToRgb& options, std::int64_t row_pair_begin, std::int64_t row_pair_end,
+                 CpuLevel level) {
+  assert(matches(u, y.width / 2, y.height / 2, 1) && matches(v, y.width / 2, y.height / 2, 1));
+  convert(y, u, &v, rgb, options, row_pair_begin, row_pair_end, level);
+}
+
+void nv12_to_rgb(const Plane& y, const Plane& uv, const MutablePlane& rgb, const YuvToRgb& options,
+                 std::int64_t row_pair_begin, std::int64_t row_pair_end, CpuLevel level) {
+  assert(matches(uv, y.width / 2, y.height / 2, 2));
+  convert(y, uv, nullptr, rgb, options, row_pair_begin, row_pair_end, level);
+}
+
+}  // namespace penstock::kernels

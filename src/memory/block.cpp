@@ -1,0 +1,85 @@
+#include "memory/block.hpp"
+
+#include "memory/cache.hpp"
+#include "memory/release_gate.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+namespace penstock::memory {
+
+Ref<Block> Block::wrap(void* data, std::size_t bytes, Device device, backend::MemoryKind kind,
+                       Release release, Ref<order::Stream> back_edge) {
+  auto block = Ref<Block>::adopt(new Block);
+  block->data_ = static_cast<std::byte*>(data);
+  block->bytes_ = bytes;
+  block->device_ = device;
+  block->kind_ = kind;
+  block->release_ = release;
+  block->back_edge_ = std::move(back_edge);
+  return block;
+}
+
+void Block::used(order::Stream& stream, bool is_write, bool open) {
+  order::Point point = stream.use(static_cast<std::int64_t>(bytes_));
+  if (open) point.mark = order::kOpenMark;
+  const std::lock_guard guard(lock_);
+  if (is_write) {
+    uses_.add_write(point, stream.slot());
+  } else {
+    uses_.add_read(point);
+  }
+}
+
+void Block::collect(bool for_write, order::Points& points) {
+  const std::lock_guard guard(lock_);
+  uses_.collect(for_write, points);
+}
+
+void Block::wait_on(order::Stream& stream, bool for_write) {
+  order::Points points;
+  collect(for_write, points);
+  for (const order::Point& point : points) stream.wait(point);
+}
+
+bool Block::sync(bool for_write, std::int64_t deadline_ns) {
+  order::Points points;
+  collect(for_write, points);
+  return std::all_of(points.begin(), points.end(), [&](const order::Point& point) {
+    return order::Slot::at(point.slot).runs_here() || order::sync(point, deadline_ns);
+  });
+}
+
+bool Block::is_complete(bool for_write) {
+  order::Points points;
+  collect(for_write, points);
+  return std::all_of(points.begin(), points.end(), order::is_complete);
+}
+
+order::check::Shadow* Block::shadow() {
+  if (!order::check::is_on()) return nullptr;
+  const std::lock_guard guard(lock_);
+  if (!shadow_) shadow_ = std::make_unique<order::check::Shadow>();
+  return shadow_.get();
+}
+
+void Block::dispose() {
+  uses_.close_open();
+  if (cache_ != nullptr && cache_->take_back(*this)) return;
+  if (back_edge_) {
+    wait_on(*back_edge_, true);
+    release_memory();
+  } else if (uses_.prune()) {
+    release_memory();
+  } else {
+    release_when_complete(*this);
+  }
+}
+
+void Block::release_memory() {
+  if (release_.call != nullptr) release_.call(release_.context);
+  if (cache_ != nullptr) cache_->destroy(*this);
+  delete this;
+}
+
+}  // namespace penstock::memory

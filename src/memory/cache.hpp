@@ -1,0 +1,89 @@
+// The cache of one device's memory. A free makes no device call: the block goes to its home list
+// with its points inside. An allocation on a stream tries, in this order: a block that was last used
+// on that stream; one whose points are complete; one that the stream's clock covers; growth.
+// Thread-safe. Caches live until the process ends.
+#pragma once
+
+#include <penstock/memory.hpp>
+
+#include "memory/block.hpp"
+#include "memory/homes.hpp"
+#include "memory/slab.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace penstock::memory {
+
+class Cache {
+ public:
+  [[nodiscard]] static Cache& of(Device device);
+
+  /// At least `bytes`, for work on that stream, or (nullptr) for the calling thread at once.
+  /// OutOfMemory names sizes, holders and what to try.
+  [[nodiscard]] Ref<Block> allocate(std::size_t bytes, order::Stream* stream);
+
+  [[nodiscard]] std::int64_t limit() const { return limit_.load(); }
+  void set_limit(std::int64_t bytes);
+  [[nodiscard]] Stats stats();
+  void clear();
+  void trim(std::int64_t idle_bytes);
+  void reset_peak() { peak_.store(total_.load()); }
+  [[nodiscard]] std::vector<BlockInfo> snapshot();
+
+  /// Lets another room say what it holds, for the text of OutOfMemory.
+  void add_describer(std::function<std::string()> describer);
+  /// Called when memory is short, before giving up: it may free some.
+  static void set_pressure_hook(void (*hook)());
+
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
+
+ private:
+  friend class Block;
+  Cache(Device device, std::uint32_t index);
+  ~Cache() = delete;
+
+  [[nodiscard]] Home& home_of(const order::Stream* stream);
+  [[nodiscard]] Block* take(Home& home, std::uint32_t size_class, const order::Slot* slot);
+  [[nodiscard]] Block* steal(const Home& own, std::uint32_t size_class, const order::Slot* slot);
+  [[nodiscard]] Ref<Block> hand_out(Block& block, Home& home, order::Stream* stream);
+  [[nodiscard]] Ref<Block> grow(std::uint32_t size_class, Home& home);
+  [[nodiscard]] Piece carve(std::uint32_t size_class);
+  [[nodiscard]] std::uint32_t reserve(std::int64_t bytes);
+  void unreserve(std::int64_t bytes, std::uint32_t epoch);
+  [[noreturn]] void out_of_memory(std::int64_t bytes, const char* reason);
+  std::int64_t evict(std::int64_t bytes, bool wait);
+  [[nodiscard]] static bool unlink(Block& block, bool even_incomplete);
+  static void wait_for(Block& block);
+  void remove_member(Block& block);
+  void free_stale();
+  [[nodiscard]] std::int64_t live_bytes();
+  /// False: the block is no member (any more); its memory has to be released.
+  [[nodiscard]] bool take_back(Block& block);
+  void destroy(Block& block);
+
+  const Device device_;
+  SlabHeap heap_;
+  Homes homes_;
+  std::atomic<std::int64_t> limit_;
+  std::atomic<std::int64_t> total_{0};  // live + idle, exact
+  std::atomic<std::int64_t> peak_{0};
+  std::atomic<std::int64_t> blocks_{0};
+  std::atomic<std::int64_t> misses_{0};
+  std::atomic<std::int64_t> waits_{0};
+  std::atomic<std::int64_t> steals_{0};
+  std::atomic<std::int64_t> evictions_{0};
+  std::atomic<std::int64_t> live_before_clear_{0};
+  std::atomic<std::uint32_t> epoch_{1};  // a clear ends an epoch and the membership of its blocks
+  std::mutex mutex_;                     // growth, eviction, clear; guards what follows
+  std::vector<Block*> members_;
+  std::vector<std::function<std::string()>> describers_;
+};
+
+}  // namespace penstock::memory

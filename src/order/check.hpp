@@ -1,0 +1,125 @@
+// The race checker (PENSTOCK_CHECK=order). An access that is not ordered, by waits and not by luck,
+// against an earlier conflicting one is a race: vector clocks over streams and host threads decide,
+// with exact numbers for each access and no bound on their count. Marks that happen to cover more
+// than was asked for do not count.
+//
+// Everything is under one lock: this is a tool for tests, not for production. Where the checker is
+// off only is_on() is called. It sees what passes Penstock; two host threads are taken as ordered
+// against each other (that is ThreadSanitizer's field).
+#pragma once
+
+#include "base/settings.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace penstock::order::check {
+
+using Times = std::vector<std::uint64_t>;  // by actor
+
+/// One moment of one actor and what that is ordered behind.
+struct Position {
+  std::uint32_t actor = UINT32_MAX;
+  std::uint64_t time = 0;
+  std::shared_ptr<const Times> behind;
+
+  [[nodiscard]] bool is_set() const { return actor != UINT32_MAX; }
+  [[nodiscard]] bool covers(const Position& other) const;
+};
+
+/// Who did it and where: opaque here, named by the rooms below.
+struct Tag {
+  std::string what;
+  std::string place;
+  std::string label;
+};
+
+/// Addresses of bytes in runs: a strided view is `rows` runs of `run` bytes every `pitch` bytes.
+struct Range {
+  std::int64_t begin = 0;
+  std::int64_t run = 0;
+  std::int64_t rows = 1;
+  std::int64_t pitch = 0;
+
+  [[nodiscard]] std::int64_t end() const { return begin + (rows - 1) * pitch + run; }
+};
+[[nodiscard]] bool overlaps(const Range& a, const Range& b);
+
+struct Access {
+  Position position;
+  Range range;
+  bool is_write = false;
+  Tag tag;
+  std::string thread;
+  std::string actor_name;
+};
+
+/// What one block of memory has seen. Bounded: the oldest accesses are forgotten first.
+class Shadow {
+ public:
+  std::vector<Access> accesses;
+};
+
+/// A stream, or a host thread.
+class Actor {
+ public:
+  Actor(std::string name, bool is_thread);
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  friend struct Book;
+  std::string name_;
+  std::uint32_t index_;
+  std::uint64_t time_ = 0;
+  Times behind_;
+  std::shared_ptr<const Times> shared_;
+};
+
+[[nodiscard]] bool is_on();
+/// For tests: takes the place of PENSTOCK_CHECK.
+void set_mode(OrderCheck mode);
+
+/// A new moment of the calling thread; while it runs a task, the moment of that task.
+[[nodiscard]] Position host_access();
+/// What the calling thread (or task) is ordered behind goes on to the stream.
+[[nodiscard]] Position enqueue(Actor& stream);
+/// The stream's moment now: what a record captures.
+[[nodiscard]] Position now(Actor& stream);
+void wait(Actor& stream, const Position& position);
+void host_wait(const Position& position);
+
+/// The accesses that a reader (or a writer) has to be ordered behind.
+[[nodiscard]] std::vector<Position> conflicts(const Shadow& shadow, bool is_write);
+/// Notes an access and reports the earlier ones that nothing orders against it.
+void access(Shadow& shadow, const Position& position, const Range& range, bool is_write, Tag tag);
+
+/// The calling thread runs a task that was enqueued at this position.
+class TaskScope {
+ public:
+  explicit TaskScope(const Position& position);
+  ~TaskScope();
+  TaskScope(const TaskScope&) = delete;
+  TaskScope& operator=(const TaskScope&) = delete;
+
+ private:
+  Position position_;
+  TaskScope* outer_;
+  friend struct Book;
+};
+
+/// The user's word for what the calling thread does now.
+void set_label(std::string label);
+[[nodiscard]] const std::string& label();
+
+struct Race {
+  Access earlier;
+  Access later;
+};
+/// The races found so far, oldest first (at most 1,000 are kept), and how many there were.
+[[nodiscard]] std::vector<Race> races();
+[[nodiscard]] std::int64_t race_count();
+void clear_races();
+
+}  // namespace penstock::order::check

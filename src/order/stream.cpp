@@ -1,0 +1,170 @@
+#include "order/stream.hpp"
+
+#include "base/throw.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace penstock::order {
+namespace {
+
+// Unmarked uses past this many bytes are marked, so that their memory can come back.
+constexpr std::int64_t kUnmarkedBytes = 64 << 20;
+constexpr std::size_t kIdleStreams = 64;
+
+std::atomic<std::uint64_t> next_id{1};
+
+struct Registry {
+  SpinLock lock;
+  std::unordered_map<std::uint64_t, Stream*> foreign;  // by the driver's id
+  std::vector<Stream*> idle;                            // ours, dropped, for reuse
+};
+
+Registry& registry() {
+  static auto* streams = new Registry;
+  return *streams;
+}
+
+}  // namespace
+
+Stream::Stream(Device device, backend::StreamHandle handle, int priority, bool foreign)
+    : device_(device),
+      backend_(&backend::of(device)),
+      handle_(handle),
+      priority_(priority),
+      foreign_(foreign),
+      slot_(&Slot::take(*backend_, device.index, handle)) {
+  renew();
+}
+
+void Stream::renew() {
+  id_ = next_id.fetch_add(1);
+  actor_.reset();
+  if (check::is_on()) {
+    actor_ = std::make_unique<check::Actor>(fmt::format("stream {}", id_), false);
+  }
+}
+
+Stream::~Stream() { slot_->leave(); }
+
+Ref<Stream> Stream::make(Device device, int priority) {
+  Registry& streams = registry();
+  {
+    const std::lock_guard guard(streams.lock);
+    const auto found =
+        std::find_if(streams.idle.begin(), streams.idle.end(), [&](const Stream* stream) {
+          return stream->device_ == device && stream->priority_ == priority;
+        });
+    if (found != streams.idle.end()) {
+      Stream* stream = *found;
+      *found = streams.idle.back();
+      streams.idle.pop_back();
+      stream->reset_refs();
+      stream->renew();
+      return Ref<Stream>::adopt(stream);
+    }
+  }
+  backend::Backend& backend = backend::of(device);
+  const backend::StreamHandle handle = backend.create_stream(device.index, priority);
+  try {
+    return Ref<Stream>::adopt(new Stream(device, handle, priority, false));
+  } catch (...) {
+    backend.destroy_stream(handle);
+    throw;
+  }
+}
+
+Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
+                         std::shared_ptr<void> keep_alive) {
+  const std::uint64_t native_id = backend::of(device).stream_id(handle);
+  Registry& streams = registry();
+  const std::lock_guard guard(streams.lock);
+  auto& known = streams.foreign[native_id];
+  if (known != nullptr && known->try_retain()) return Ref<Stream>::adopt(known);
+  auto stream = Ref<Stream>::adopt(new Stream(device, handle, 0, true));
+  stream->native_id_ = native_id;
+  stream->keep_alive_ = std::move(keep_alive);
+  known = stream.get();
+  return stream;
+}
+
+void Stream::dispose() {
+  Registry& streams = registry();
+  if (foreign_) {
+    {
+      const std::lock_guard guard(streams.lock);
+      const auto found = streams.foreign.find(native_id_);
+      if (found != streams.foreign.end() && found->second == this) streams.foreign.erase(found);
+    }
+    delete this;
+    return;
+  }
+  // One that failed, unnoticed, is not given to somebody else.
+  const auto last = slot_->mark(true);
+  if (!last || !backend_->error(last->event())) {
+    const std::lock_guard guard(streams.lock);
+    if (streams.idle.size() < kIdleStreams && slot_->is_complete(slot_->now().mark)) {
+      streams.idle.push_back(this);
+      return;
+    }
+  }
+  const backend::StreamHandle handle = handle_;
+  backend::Backend& backend = *backend_;
+  delete this;
+  backend.destroy_stream(handle);
+}
+
+Point Stream::use(std::int64_t bytes) {
+  const Point point = slot_->use();
+  if (bytes > 0 && unmarked_bytes_.fetch_add(bytes) + bytes > kUnmarkedBytes) {
+    unmarked_bytes_.store(0);
+    static_cast<void>(mark());
+  }
+  return point;
+}
+
+void Stream::wait(Point point) {
+  if (slot_->covers(point)) return;
+  if (const auto mark = mark_of(point)) slot_->wait(*mark);
+}
+
+void Stream::wait(const Mark& mark) {
+  if (!slot_->covers(mark.point())) slot_->wait(mark);
+}
+
+bool Stream::sync(std::int64_t deadline_ns) {
+  const auto last = mark();
+  if (!backend_->sync_stream(handle_, deadline_ns)) return false;
+  if (last) Slot::complete(*last);
+  return true;
+}
+
+bool Stream::query() {
+  const auto last = mark();
+  if (!last) return true;
+  if (!backend_->query(last->event())) return false;
+  Slot::complete(*last);
+  return true;
+}
+
+Ref<Mark> mark_of(Point point) {
+  Slot& slot = Slot::at(point.slot);
+  return point.is_open() ? slot.mark(true) : slot.mark_for(point.mark);
+}
+
+bool is_complete(Point point) {
+  return !point.is_open() && Slot::at(point.slot).is_complete(point.mark);
+}
+
+bool sync(Point point, std::int64_t deadline_ns) {
+  const auto mark = mark_of(point);
+  if (!mark) return true;
+  if (!mark->backend().sync(mark->event(), deadline_ns)) return false;
+  Slot::complete(*mark);
+  if (const auto error = mark->backend().error(mark->event())) std::rethrow_exception(error);
+  return true;
+}
+
+}  // namespace penstock::order

@@ -1,0 +1,91 @@
+// Copies of elements between any two host tensors of one shape.
+#include "base/throw.hpp"
+#include "tensor/work.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace penstock {
+namespace {
+
+// Dimensions outermost first, those that continue one another in both tensors taken as one.
+struct Loop {
+  std::array<std::int64_t, kMaxDims> extent;
+  std::array<std::int64_t, kMaxDims> source;
+  std::array<std::int64_t, kMaxDims> target;
+  std::size_t count = 0;
+};
+
+Loop plan(const TensorData& source, const TensorData& target) {
+  Loop loop;
+  for (std::size_t i = 0; i < source.rank(); ++i) {
+    const std::int64_t extent = source.shape_[i];
+    if (extent == 1) continue;
+    if (loop.count > 0) {
+      const std::size_t outer = loop.count - 1;
+      if (loop.source[outer] == source.strides_[i] * extent &&
+          loop.target[outer] == target.strides_[i] * extent) {
+        loop.extent[outer] *= extent;
+        loop.source[outer] = source.strides_[i];
+        loop.target[outer] = target.strides_[i];
+        continue;
+      }
+    }
+    loop.extent[loop.count] = extent;
+    loop.source[loop.count] = source.strides_[i];
+    loop.target[loop.count] = target.strides_[i];
+    ++loop.count;
+  }
+  return loop;
+}
+
+void copy_dims(const Loop& loop, std::size_t dim, const std::byte* source, std::byte* target,
+               std::size_t item) {
+  if (dim == loop.count) {
+    std::memcpy(target, source, item);
+    return;
+  }
+  const auto step = static_cast<std::int64_t>(item);
+  if (dim + 1 == loop.count && loop.source[dim] == step && loop.target[dim] == step) {
+    std::memcpy(target, source, item * static_cast<std::size_t>(loop.extent[dim]));
+    return;
+  }
+  for (std::int64_t i = 0; i < loop.extent[dim]; ++i) {
+    copy_dims(loop, dim + 1, source + i * loop.source[dim], target + i * loop.target[dim], item);
+  }
+}
+
+void check_same(const TensorData& source, const TensorData& target) {
+  if (target.readonly) throw_error<TensorError>("copy_to: the target is read-only");
+  if (!std::ranges::equal(source.shape(), target.shape())) {
+    throw_error<TensorError>("copy_to: the target has shape {}, the source {}",
+                             describe_shape(target.shape()), describe_shape(source.shape()));
+  }
+  if (source.dtype != target.dtype) {
+    throw_error<TensorError>("copy_to: the target has dtype {}, the source {}", target.dtype.name(),
+                             source.dtype.name());
+  }
+}
+
+}  // namespace
+
+void copy_strided(const TensorData& source, const TensorData& target) {
+  if (source.size() == 0) return;
+  copy_dims(plan(source, target), 0, source.data, target.data,
+            static_cast<std::size_t>(source.dtype.itemsize()));
+}
+
+void copy_elements(const Tensor& source, const Tensor& target, order::Stream* stream) {
+  check_same(source.impl(), target.impl());
+  if (!source.device().is_cpu() || !target.device().is_cpu()) {
+    throw_error<DeviceError>("copy_to: {} to {} needs a build with CUDA", source.device().str(),
+                             target.device().str());
+  }
+  const std::array operands{Operand{&source.impl(), false}, Operand{&target.impl(), true}};
+  run_work(stream, operands, "copy_to", [from = &source.impl(), to = &target.impl()] {
+    copy_strided(*from, *to);
+  });
+}
+
+}  // namespace penstock

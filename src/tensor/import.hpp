@@ -1,0 +1,37 @@
+// Wrapping memory of others, whatever protocol described it. Everything about it is checked here;
+// `where` names the field in messages.
+#pragma once
+
+#include <penstock/tensor.hpp>
+
+#include "order/stream.hpp"
+
+#include <cstdint>
+
+namespace penstock {
+
+/// An array as a foreign description has it.
+struct ForeignArray {
+  void* data = nullptr;
+  std::int32_t ndim = 0;
+  const std::int64_t* shape = nullptr;
+  /// nullptr: packed.
+  const std::int64_t* strides = nullptr;
+  /// What a stride of 1 means: bytes (array interfaces, buffers) or items (DLPack).
+  bool strides_in_items = false;
+  std::uint64_t byte_offset = 0;
+  Dtype dtype;
+  Device device;
+  bool readonly = false;
+};
+
+/// Wraps it. Throws TensorError and leaves the owner alone. `producer`: the stream that its pending
+/// work is on; `back_edge`: it waits for our uses before the owner goes.
+[[nodiscard]] Tensor wrap_foreign(const char* where, const ForeignArray& array, Owner owner,
+                                  Layout layout = {}, order::Stream* producer = nullptr,
+                                  bool back_edge = false);
+
+/// The description of a DLPack tensor. Throws TensorError for what can't be one.
+[[nodiscard]] ForeignArray describe(const dlpack::TensorRecord& record, bool readonly);
+
+}  // namespace penstock

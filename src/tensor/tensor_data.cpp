@@ -1,0 +1,85 @@
+#include "tensor/tensor_data.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace penstock {
+
+TensorData* TensorData::view_of(const TensorData& other) {
+  auto* view = new TensorData;
+  view->block = other.block;
+  view->data = other.data;
+  view->ndim = other.ndim;
+  view->dtype = other.dtype;
+  view->readonly = other.readonly;
+  view->device = other.device;
+  view->layout = other.layout;
+  std::copy_n(other.shape_.begin(), other.ndim, view->shape_.begin());
+  std::copy_n(other.strides_.begin(), other.ndim, view->strides_.begin());
+  return view;
+}
+
+std::int64_t TensorData::size() const {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape()) count *= extent;
+  return count;
+}
+
+bool TensorData::is_contiguous() const {
+  if (size() <= 1) return true;
+  std::int64_t expected = dtype.itemsize();
+  for (int dim = ndim - 1; dim >= 0; --dim) {
+    const auto i = static_cast<std::size_t>(dim);
+    if (shape_[i] != 1 && strides_[i] != expected) return false;
+    expected *= shape_[i];
+  }
+  return true;
+}
+
+void TensorData::set_packed() {
+  std::int64_t stride = dtype.itemsize();
+  for (int dim = ndim - 1; dim >= 0; --dim) {
+    const auto i = static_cast<std::size_t>(dim);
+    strides_[i] = stride;
+    stride *= std::max<std::int64_t>(shape_[i], 1);
+  }
+}
+
+// Dimensions that continue one another are one run; one dimension around it becomes the rows, and what
+// is further out widens the run (never too small: it may only claim more than is touched).
+order::check::Range TensorData::range() const {
+  auto begin = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data));
+  if (size() == 0) return {begin, 0, 1, 0};
+  std::array<std::pair<std::int64_t, std::int64_t>, kMaxDims> dims;  // stride, extent
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < rank(); ++i) {
+    if (shape_[i] == 1) continue;
+    if (strides_[i] < 0) begin += strides_[i] * (shape_[i] - 1);
+    dims[count++] = {std::abs(strides_[i]), shape_[i]};
+  }
+  std::sort(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(count));
+  order::check::Range range{begin, dtype.itemsize(), 1, 0};
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto [stride, extent] = dims[i];
+    if (range.rows == 1 && stride <= range.run) {
+      range.run += stride * (extent - 1);
+    } else if (range.rows == 1) {
+      range.rows = extent;
+      range.pitch = stride;
+    } else if (stride == range.pitch * range.rows) {
+      range.rows *= extent;
+    } else {
+      range = {begin, range.end() - begin + stride * (extent - 1), 1, 0};
+    }
+  }
+  return range;
+}
+
+std::string describe_shape(std::span<const std::int64_t> shape) {
+  return shape.size() == 1 ? fmt::format("({},)", shape[0])
+                           : fmt::format("({})", fmt::join(shape, ", "));
+}
+
+}  // namespace penstock

@@ -1,0 +1,168 @@
+#include "tensor/work.hpp"
+
+#include "base/throw.hpp"
+#include "memory/cache.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace penstock {
+namespace {
+
+thread_local std::array<order::Stream*, 65> current_streams{};
+
+order::Stream*& current_entry(Device device) {
+  const auto index = device.is_cpu() ? 0u : static_cast<std::size_t>(device.index) + 1;
+  if (index >= current_streams.size()) throw_error<DeviceError>("no device {}", device.str());
+  return current_streams[index];
+}
+
+// Keeps the operands, sets the stream current and tells the checker whose task it is.
+class TensorTask final : public backend::HostTask {
+ public:
+  TensorTask(std::unique_ptr<backend::HostTask> task, std::span<const Operand> operands,
+             order::Stream& stream)
+      : task_(std::move(task)), stream_(Ref<order::Stream>::share(&stream)) {
+    operands_.reserve(operands.size());
+    for (const Operand& operand : operands) {
+      operands_.push_back(Ref<TensorData>::share(operand.tensor));
+    }
+  }
+  void set_position(order::check::Position position) { position_ = std::move(position); }
+
+  void run() override {
+    if (!position_.is_set()) {
+      run_current();
+      return;
+    }
+    const order::check::TaskScope scope(position_);
+    run_current();
+  }
+  void skip(const std::exception_ptr& error) override { task_->skip(error); }
+  [[nodiscard]] backend::Lane* lane() const override { return task_->lane(); }
+
+ private:
+  void run_current() {
+    struct Restore {
+      Device device;
+      order::Stream* outer;
+      ~Restore() { exchange_current_stream(device, outer); }
+    };
+    const Restore restore{stream_->device(),
+                          exchange_current_stream(stream_->device(), stream_.get())};
+    task_->run();
+  }
+
+  std::unique_ptr<backend::HostTask> task_;
+  Ref<order::Stream> stream_;
+  std::vector<Ref<TensorData>> operands_;
+  order::check::Position position_;
+};
+
+}  // namespace
+
+order::Stream* current_stream(Device device) { return current_entry(device); }
+
+order::Stream* exchange_current_stream(Device device, order::Stream* stream) {
+  return std::exchange(current_entry(device), stream);
+}
+
+order::check::Tag tag(const char* what, std::string place) {
+  if (!order::check::is_on()) return {};
+  return {what, std::move(place), order::check::label()};
+}
+
+void wait_for_operands(order::Stream& stream, std::span<const Operand> operands) {
+  for (const Operand& operand : operands) {
+    memory::Block& block = *operand.tensor->block;
+    block.wait_on(stream, operand.is_write);
+    if (auto* shadow = block.shadow(); shadow != nullptr && stream.actor() != nullptr) {
+      for (const auto& position : order::check::conflicts(*shadow, operand.is_write)) {
+        order::check::wait(*stream.actor(), position);
+      }
+    }
+  }
+}
+
+void note_operands(order::Stream& stream, std::span<const Operand> operands,
+                   const order::check::Tag& tag, const order::check::Position& position) {
+  for (const Operand& operand : operands) {
+    memory::Block& block = *operand.tensor->block;
+    block.used(stream, operand.is_write);
+    if (auto* shadow = block.shadow(); shadow != nullptr && position.is_set()) {
+      order::check::access(*shadow, position, operand.tensor->range(), operand.is_write, tag);
+    }
+  }
+}
+
+bool sync_for(TensorData& tensor, bool for_write, std::int64_t deadline_ns) {
+  if (!tensor.block->sync(for_write, deadline_ns)) return false;
+  if (auto* shadow = tensor.block->shadow(); shadow != nullptr) {
+    for (const auto& position : order::check::conflicts(*shadow, for_write)) {
+      order::check::host_wait(position);
+    }
+  }
+  return true;
+}
+
+void host_access(std::span<const Operand> operands, const order::check::Tag& tag) {
+  for (const Operand& operand : operands) {
+    static_cast<void>(sync_for(*operand.tensor, operand.is_write, kNever));
+  }
+  if (!order::check::is_on()) return;
+  for (const Operand& operand : operands) {
+    if (auto* shadow = operand.tensor->block->shadow(); shadow != nullptr) {
+      order::check::access(*shadow, order::check::host_access(), operand.tensor->range(),
+                           operand.is_write, tag);
+    }
+  }
+}
+
+void note_use(TensorData& tensor, order::Stream& stream, bool is_write, bool wait,
+              const order::check::Tag& tag) {
+  const std::array operands{Operand{&tensor, is_write}};
+  if (wait) wait_for_operands(stream, operands);
+  tensor.block->used(stream, is_write, true);
+  if (stream.actor() == nullptr) return;
+  if (auto* shadow = tensor.block->shadow(); shadow != nullptr) {
+    order::check::access(*shadow, order::check::enqueue(*stream.actor()), tensor.range(), is_write,
+                         tag);
+  }
+}
+
+order::check::Position enqueue(order::Stream& stream, std::unique_ptr<backend::HostTask> task,
+                               std::span<const Operand> operands, const order::check::Tag& tag) {
+  if (!stream.device().is_cpu()) {
+    throw_error<StreamError>(
+        "launch: {} has no host functions in stream order; use a CPU stream, or an operator",
+        stream.device().str());
+  }
+  wait_for_operands(stream, operands);
+  auto wrapped = std::make_unique<TensorTask>(std::move(task), operands, stream);
+  order::check::Position position;
+  if (stream.actor() != nullptr) {
+    position = order::check::enqueue(*stream.actor());
+    wrapped->set_position(position);
+  }
+  // The last use of an operand may be the task's own reference: they are noted while we hold them.
+  stream.backend().launch(stream.handle(), std::move(wrapped));
+  note_operands(stream, operands, tag, position);
+  return position;
+}
+
+void fill_bytes(const Tensor& target, std::uint8_t value, order::Stream* stream) {
+  TensorData& data = target.impl();
+  if (data.size() == 0) return;
+  const auto bytes = data.block->bytes();
+  std::byte* begin = data.block->data();
+  if (!data.device.is_cpu()) {
+    stream->backend().fill(begin, value, bytes, stream->handle());
+    data.block->used(*stream, true);
+    return;
+  }
+  const std::array operands{Operand{&data, true}};
+  run_work(stream, operands, "zeros", [begin, value, bytes] { std::fill_n(begin, bytes, std::byte{value}); });
+}
+
+}  // namespace penstock

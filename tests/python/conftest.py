@@ -1,0 +1,44 @@
+"""Options and fixtures of all Python tests."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", choices=["cpu", "cuda"], help="where the behaviour suite runs")
+    parser.addoption("--seed", type=int, default=None, help="repeat a run that failed: its seed")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """The device of the behaviour suite, as Penstock's functions take it."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def scale():
+    """How many times more random runs than usual: ./run test --long sets 100."""
+    return int(os.environ.get("PENSTOCK_TEST_SCALE", "1"))
+
+
+@pytest.fixture
+def seed(request):
+    """A seed for this test: drawn anew each time, printed when the test fails, repeated by --seed."""
+    value = request.config.getoption("--seed")
+    if value is None:
+        value = random.SystemRandom().randrange(2**32)
+    request.node.user_properties.append(("seed", value))
+    return value
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    seeds = [value for name, value in item.user_properties if name == "seed"]
+    if report.failed and seeds:
+        report.sections.append(("seed", f"repeat with: ./run test python -- {item.nodeid} --seed={seeds[0]}"))
