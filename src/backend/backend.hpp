@@ -5,6 +5,7 @@
 #pragma once
 
 #include <penstock/device.hpp>
+#include <penstock/error.hpp>
 
 #include "exec/pool.hpp"
 
@@ -67,6 +68,12 @@ struct Completion {
   /// Kept by whoever holds it meanwhile.
   Completion* next = nullptr;
   std::uint64_t sequence = 0;
+};
+
+/// A wait, from inside a host task, for work that cannot be over before that task is.
+class SelfWaitError : public StreamError {
+ public:
+  using StreamError::StreamError;
 };
 
 /// Where a host task runs that must not run on a C++ worker (Python has such places).

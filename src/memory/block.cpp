@@ -46,7 +46,12 @@ bool Block::sync(bool for_write, std::int64_t deadline_ns) {
   order::Points points;
   collect(for_write, points);
   return std::all_of(points.begin(), points.end(), [&](const order::Point& point) {
-    return order::Slot::at(point.slot).runs_here() || order::sync(point, deadline_ns);
+    if (order::Slot::at(point.slot).runs_here()) return true;
+    try {
+      return order::sync(point, deadline_ns);
+    } catch (const backend::SelfWaitError&) {
+      return true;  // it comes after the calling task: not what the caller waits for
+    }
   });
 }
 
@@ -63,13 +68,23 @@ order::check::Shadow* Block::shadow() {
   return shadow_.get();
 }
 
+bool Block::prune() {
+  const std::lock_guard guard(lock_);
+  return uses_.prune();
+}
+
 void Block::dispose() {
-  uses_.close_open();
+  if (!uses_.empty()) {
+    const std::lock_guard guard(lock_);
+    uses_.close_open();
+  }
   if (cache_ != nullptr && cache_->take_back(*this)) return;
-  if (back_edge_) {
-    wait_on(*back_edge_, true);
-    release_memory();
-  } else if (uses_.prune()) {
+  if (back_edge_) wait_on(*back_edge_, true);
+  let_go();
+}
+
+void Block::let_go() {
+  if (prune()) {
     release_memory();
   } else {
     release_when_complete(*this);

@@ -14,6 +14,7 @@
 namespace penstock::memory {
 
 class Cache;
+struct Bin;
 struct Home;
 struct Slab;
 
@@ -26,7 +27,7 @@ struct Release {
 class Block : public RefCounted<Block> {
  public:
   /// Wraps memory of somebody else. With `back_edge` that stream waits for the uses when the block
-  /// goes (CUDA Array Interface v3), and the release need not.
+  /// goes (CUDA Array Interface v3).
   [[nodiscard]] static Ref<Block> wrap(void* data, std::size_t bytes, Device device,
                                        backend::MemoryKind kind, Release release,
                                        Ref<order::Stream> back_edge = {});
@@ -55,11 +56,16 @@ class Block : public RefCounted<Block> {
  private:
   friend class RefCounted<Block>;
   friend class Cache;
+  friend struct Bin;
   friend struct Home;
   friend class ReleaseGate;
   Block() = default;
   ~Block() = default;
   void dispose();
+  /// Forgets the uses that are complete; true if none is left.
+  [[nodiscard]] bool prune();
+  /// Releases the memory once the uses are over, now or later.
+  void let_go();
   void release_memory();
 
   std::byte* data_ = nullptr;
@@ -71,14 +77,17 @@ class Block : public RefCounted<Block> {
   Cache* cache_ = nullptr;
   Home* home_ = nullptr;
   Slab* slab_ = nullptr;
-  Block* next_ = nullptr;
+  Block* newer_ = nullptr;
+  Block* older_ = nullptr;
   std::uint64_t freed_at_ = 0;
   std::size_t member_index_ = 0;
   std::atomic<bool> is_idle_{false};
   Release release_;
   Ref<order::Stream> back_edge_;
 
-  SpinLock lock_;  // guards what follows
+  // Guards what follows. Once nobody refers to the block only its lists' owner changes it, still under
+  // the lock: a thread that is out of memory reads the uses of all blocks.
+  SpinLock lock_;
   order::Uses uses_;
   std::unique_ptr<order::check::Shadow> shadow_;
 };

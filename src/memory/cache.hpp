@@ -1,6 +1,7 @@
 // The cache of one device's memory. A free makes no device call: the block goes to its home list
 // with its points inside. An allocation on a stream tries, in this order: a block that was last used
-// on that stream; one whose points are complete; one that the stream's clock covers; growth.
+// on that stream; one whose points are complete; one that the stream's clock covers; growth; where
+// the limit forbids that, one that the stream can wait for.
 // Thread-safe. Caches live until the process ends.
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +35,7 @@ class Cache {
   [[nodiscard]] Stats stats();
   void clear();
   void trim(std::int64_t idle_bytes);
-  void reset_peak() { peak_.store(total_.load()); }
+  void reset_peak();
   [[nodiscard]] std::vector<BlockInfo> snapshot();
 
   /// Lets another room say what it holds, for the text of OutOfMemory.
@@ -52,37 +54,45 @@ class Cache {
   [[nodiscard]] Home& home_of(const order::Stream* stream);
   [[nodiscard]] Block* take(Home& home, std::uint32_t size_class, const order::Slot* slot);
   [[nodiscard]] Block* steal(const Home& own, std::uint32_t size_class, const order::Slot* slot);
-  [[nodiscard]] Ref<Block> hand_out(Block& block, Home& home, order::Stream* stream);
-  [[nodiscard]] Ref<Block> grow(std::uint32_t size_class, Home& home);
+  [[nodiscard]] Block* take_over(std::uint32_t size_class, order::Stream& stream);
+  [[nodiscard]] static Ref<Block> hand_out(Block& block, Home& home);
+  [[nodiscard]] Ref<Block> grow(std::uint32_t size_class, Home& home, std::uint32_t epoch);
   [[nodiscard]] Piece carve(std::uint32_t size_class);
-  [[nodiscard]] std::uint32_t reserve(std::int64_t bytes);
-  void unreserve(std::int64_t bytes, std::uint32_t epoch);
   [[noreturn]] void out_of_memory(std::int64_t bytes, const char* reason);
-  std::int64_t evict(std::int64_t bytes, bool wait);
-  [[nodiscard]] static bool unlink(Block& block, bool even_incomplete);
-  static void wait_for(Block& block);
-  void remove_member(Block& block);
-  void free_stale();
-  [[nodiscard]] std::int64_t live_bytes();
   /// False: the block is no member (any more); its memory has to be released.
   [[nodiscard]] bool take_back(Block& block);
-  void destroy(Block& block);
+  void destroy(Block& block) { heap_.give_back({block.data_, block.slab_}); }
+
+  using Blocks = std::vector<Block*>;
+  /// No member, or not yet: the epoch of such a block.
+  static constexpr std::uint32_t kNoMember = 0;
+  enum class Pending : std::uint8_t { keep, evict };
+  [[nodiscard]] std::optional<std::uint32_t> reserve(std::int64_t bytes, Pending pending);
+  void unreserve(std::int64_t bytes, std::uint32_t epoch);
+  [[nodiscard]] std::int64_t detach(std::int64_t bytes, Pending pending, Blocks& detached);
+  void detach_excess(std::int64_t most, Blocks& detached);
+  void sweep_stale(Blocks& detached);
+  void settle();
+  void evict_all();
+  void wait_for_work();
+  void release(const Blocks& detached, bool wait);
+  [[nodiscard]] static bool wait_for(const order::Points& points);
+  void remove_member(Block& block);
+  [[nodiscard]] std::int64_t idle_bytes() const;
 
   const Device device_;
   SlabHeap heap_;
   Homes homes_;
   std::atomic<std::int64_t> limit_;
-  std::atomic<std::int64_t> total_{0};  // live + idle, exact
-  std::atomic<std::int64_t> peak_{0};
-  std::atomic<std::int64_t> blocks_{0};
+  std::atomic<std::int64_t> total_{0};  // live + idle, exact; changed under mutex_
   std::atomic<std::int64_t> misses_{0};
   std::atomic<std::int64_t> waits_{0};
   std::atomic<std::int64_t> steals_{0};
-  std::atomic<std::int64_t> evictions_{0};
-  std::atomic<std::int64_t> live_before_clear_{0};
   std::atomic<std::uint32_t> epoch_{1};  // a clear ends an epoch and the membership of its blocks
-  std::mutex mutex_;                     // growth, eviction, clear; guards what follows
-  std::vector<Block*> members_;
+  std::mutex mutex_;  // growth, eviction, clear; guards what follows; nobody waits under it
+  std::int64_t peak_ = 0;
+  std::int64_t evictions_ = 0;
+  Blocks members_;
   std::vector<std::function<std::string()>> describers_;
 };
 

@@ -15,32 +15,53 @@
 
 namespace penstock::memory {
 
+/// Idle blocks of one size class, in the order in which they were freed.
+struct Bin {
+  Block* newest = nullptr;
+  Block* oldest = nullptr;
+
+  void push(Block& block) {
+    block.newer_ = nullptr;
+    block.older_ = newest;
+    (newest != nullptr ? newest->newer_ : oldest) = &block;
+    newest = &block;
+  }
+  void remove(Block& block) {
+    (block.newer_ != nullptr ? block.newer_->older_ : newest) = block.older_;
+    (block.older_ != nullptr ? block.older_->newer_ : oldest) = block.newer_;
+  }
+};
+
 struct Home {
   std::atomic<Block*> returned{nullptr};
-  std::atomic<std::int64_t> returned_bytes{0};
-  std::atomic<std::int64_t> taken_bytes{0};
-  std::atomic<std::int64_t> hits{0};
 
-  SpinLock lock;  // guards what follows
-  std::array<Block*, kClasses> bins{};
-  bool in_use = false;  // by a thread
+  alignas(64) SpinLock lock;  // guards what follows; not on the line that other threads push to
+  bool in_use = false;        // by a thread
+  std::int64_t hits = 0;
+  std::array<Bin, kClasses> bins{};
 
+  // Sequentially consistent: whoever frees looks at the limit and the epoch after this, whoever
+  // changes those looks for returned blocks afterwards, and one of the two sees the other.
   void push(Block& block) {
     Block* head = returned.load(std::memory_order_relaxed);
     do {
-      block.next_ = head;
-    } while (!returned.compare_exchange_weak(head, &block, std::memory_order_release,
-                                             std::memory_order_relaxed));
+      block.older_ = head;
+    } while (!returned.compare_exchange_weak(head, &block));
   }
   /// Sorts what came back into the bins. Under lock.
   void sort_returned() {
-    if (returned.load(std::memory_order_relaxed) == nullptr) return;
-    Block* block = returned.exchange(nullptr, std::memory_order_acquire);
-    while (block != nullptr) {
-      Block* next = block->next_;
-      block->next_ = bins[block->size_class_];
-      bins[block->size_class_] = block;
+    if (returned.load() == nullptr) return;
+    Block* oldest = nullptr;
+    for (Block* block = returned.exchange(nullptr); block != nullptr;) {
+      Block* next = block->older_;
+      block->older_ = oldest;
+      oldest = block;
       block = next;
+    }
+    while (oldest != nullptr) {
+      Block* newer = oldest->older_;
+      bins[oldest->size_class_].push(*oldest);
+      oldest = newer;
     }
   }
 };

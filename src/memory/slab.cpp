@@ -1,14 +1,14 @@
 #include "memory/slab.hpp"
 
-#include "memory/size_class.hpp"
-
 #include <algorithm>
 
 namespace penstock::memory {
 namespace {
 
-// Slabs of small classes; from half of this on a block is mapped for itself.
+// A slab has as many pieces as fit into this much, at least one: rounding it to pages adds an eighth at
+// most.
 constexpr std::size_t kSlabBytes = 2 << 20;
+constexpr std::size_t kSlabPages = 16;
 
 }  // namespace
 
@@ -20,8 +20,9 @@ std::unique_ptr<Slab> SlabHeap::grow(std::uint32_t size_class) {
   slab->size_class = size_class;
   slab->piece_bytes = class_bytes(size_class);
   const std::size_t page = backend_.properties(device_).page_bytes;
-  const std::size_t wanted =
-      slab->piece_bytes >= kSlabBytes / 2 ? slab->piece_bytes : kSlabBytes;
+  const std::size_t shared = std::max(kSlabBytes, kSlabPages * page);
+  const std::size_t pieces = std::max<std::size_t>(shared / slab->piece_bytes, 1);
+  const std::size_t wanted = pieces * slab->piece_bytes;
   slab->reservation = backend_.reserve(device_, kind_, (wanted + page - 1) / page * page);
   try {
     backend_.map(slab->reservation, 0, slab->reservation.bytes);
@@ -34,12 +35,12 @@ std::unique_ptr<Slab> SlabHeap::grow(std::uint32_t size_class) {
 
 Piece SlabHeap::carve(std::uint32_t size_class) {
   const std::lock_guard guard(mutex_);
-  auto found = std::find_if(slabs_.begin(), slabs_.end(), [&](const auto& slab) {
-    return slab->size_class == size_class && slab->has_room();
-  });
-  if (found == slabs_.end()) {
-    slabs_.push_back(grow(size_class));
-    found = slabs_.end() - 1;
+  auto& slabs = slabs_[size_class];
+  auto found = std::find_if(slabs.rbegin(), slabs.rend(),
+                            [](const auto& slab) { return slab->has_room(); });
+  if (found == slabs.rend()) {
+    slabs.push_back(grow(size_class));
+    found = slabs.rbegin();
   }
   Slab& slab = **found;
   ++slab.in_use;
@@ -57,12 +58,12 @@ void SlabHeap::give_back(Piece piece) {
   const std::lock_guard guard(mutex_);
   piece.slab->free.push_back(piece.data);
   if (--piece.slab->in_use != 0) return;
-  const auto found = std::find_if(slabs_.begin(), slabs_.end(), [&](const auto& slab) {
-    return slab.get() == piece.slab;
-  });
+  auto& slabs = slabs_[piece.slab->size_class];
+  const auto found = std::find_if(slabs.begin(), slabs.end(),
+                                  [&](const auto& slab) { return slab.get() == piece.slab; });
   backend_.unmap(piece.slab->reservation, 0, piece.slab->reservation.bytes);
   backend_.release(piece.slab->reservation);
-  slabs_.erase(found);
+  slabs.erase(found);
 }
 
 }  // namespace penstock::memory

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "memory/size_class.hpp"
 
 #include <array>
 #include <cstddef>
@@ -47,7 +48,7 @@ class SlabHeap {
   int device_;
   backend::MemoryKind kind_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Slab>> slabs_;
+  std::array<std::vector<std::unique_ptr<Slab>>, kClasses> slabs_;
 };
 
 }  // namespace penstock::memory

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
 
 namespace penstock {
 namespace {
@@ -56,6 +57,22 @@ void copy_dims(const Loop& loop, std::size_t dim, const std::byte* source, std::
   }
 }
 
+void copy_apart(const TensorData& source, const TensorData& target) {
+  copy_dims(plan(source, target), 0, source.data, target.data,
+            static_cast<std::size_t>(source.dtype.itemsize()));
+}
+
+// Two views of one memory: what is still to be read must not be overwritten.
+void copy_over_itself(const TensorData& source, const TensorData& target) {
+  const auto bytes = static_cast<std::size_t>(source.size() * source.dtype.itemsize());
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(bytes);
+  const auto packed = Ref<TensorData>::adopt(TensorData::view_of(source));
+  packed->data = buffer.get();
+  packed->set_packed();
+  copy_apart(source, *packed);
+  copy_apart(*packed, target);
+}
+
 void check_same(const TensorData& source, const TensorData& target) {
   if (target.readonly) throw_error<TensorError>("copy_to: the target is read-only");
   if (!std::ranges::equal(source.shape(), target.shape())) {
@@ -72,8 +89,11 @@ void check_same(const TensorData& source, const TensorData& target) {
 
 void copy_strided(const TensorData& source, const TensorData& target) {
   if (source.size() == 0) return;
-  copy_dims(plan(source, target), 0, source.data, target.data,
-            static_cast<std::size_t>(source.dtype.itemsize()));
+  if (order::check::overlaps(source.range(), target.range())) {
+    copy_over_itself(source, target);
+  } else {
+    copy_apart(source, target);
+  }
 }
 
 void copy_elements(const Tensor& source, const Tensor& target, order::Stream* stream) {

@@ -26,7 +26,7 @@ Exported<Managed>* export_tensor(const Tensor& tensor) {
     exported->strides[i] = data.strides_[i] / data.dtype.itemsize();
   }
   dlpack::TensorRecord& record = exported->managed.dl_tensor;
-  record.data = data.data;
+  record.data = data.size() == 0 ? nullptr : data.data;  // the standard's word for no elements
   record.device = {data.device.is_cpu() ? dlpack::kCpu : dlpack::kCuda, data.device.index};
   record.ndim = data.ndim;
   record.dtype = {static_cast<std::uint8_t>(data.dtype.code), data.dtype.bits, 1};

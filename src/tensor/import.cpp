@@ -10,6 +10,8 @@ namespace penstock {
 namespace {
 
 constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+constexpr const char* kAccepted =
+    "bool, int, uint, float (16 bits up), bfloat16, complex (64 bits up) and float8";
 
 Device device_of(const dlpack::TensorRecord& record) {
   const std::int32_t index = record.device.device_id;
@@ -31,9 +33,32 @@ Device device_of(const dlpack::TensorRecord& record) {
   }
 }
 
-// Sizes and strides into the view; the number of bytes from its lowest to its highest address.
-std::int64_t set_shape(const char* where, const ForeignArray& array, TensorData& view) {
-  const std::int64_t item = array.dtype.itemsize();
+void check_fields(const char* where, const ForeignArray& array, const Layout& layout) {
+  if (array.ndim < 0 || array.ndim > kMaxDims) {
+    throw_error<TensorError>("{}: ndim is {}; 0 to {} are accepted", where, array.ndim, kMaxDims);
+  }
+  if (array.ndim > 0 && array.shape == nullptr) {
+    throw_error<TensorError>("{}: shape is NULL but ndim is {}", where, array.ndim);
+  }
+  if (!is_known(array.dtype)) {
+    throw_error<TensorError>("{}: dtype code {} with {} bits is not accepted; accepted are {}", where,
+                             static_cast<int>(array.dtype.code), array.dtype.bits, kAccepted);
+  }
+  if (!layout.empty() && layout.rank() != array.ndim) {
+    throw_error<TensorError>("{}: layout \"{}\" has {} letters, the array has {} dimensions", where,
+                             layout.str(), layout.rank(), array.ndim);
+  }
+}
+
+// Bytes that an array covers below and above the address of its first element.
+struct Reach {
+  std::int64_t below = 0;
+  std::int64_t above = 0;
+  [[nodiscard]] std::int64_t bytes() const { return below + above; }
+};
+
+// Sets the sizes of the view; true if one is 0.
+bool set_shape(const char* where, const ForeignArray& array, TensorData& view) {
   bool is_empty = false;
   for (std::int32_t dim = 0; dim < array.ndim; ++dim) {
     const std::int64_t extent = array.shape[dim];
@@ -41,49 +66,65 @@ std::int64_t set_shape(const char* where, const ForeignArray& array, TensorData&
     is_empty = is_empty || extent == 0;
     view.shape_[static_cast<std::size_t>(dim)] = extent;
   }
-  std::int64_t packed = item;
-  std::int64_t span = item;
-  for (std::int32_t dim = array.ndim - 1; dim >= 0; --dim) {
-    const auto i = static_cast<std::size_t>(dim);
-    std::int64_t stride = packed;
-    if (array.strides != nullptr) {
-      stride = array.strides[dim];
-      if (array.strides_in_items) {
-        if (__builtin_mul_overflow(stride, item, &stride)) {
-          throw_error<TensorError>("{}: strides[{}] is {}, more than memory can hold", where, dim,
-                                   array.strides[dim]);
-        }
-      } else if (stride % item != 0 && view.shape_[i] > 1 && !is_empty) {
-        throw_error<TensorError>("{}: strides[{}] is {} bytes, no multiple of the item's {}", where,
-                                 dim, stride, item);
-      }
-    }
-    // The stride of a size-1 dimension is never used: any value will do.
-    if (view.shape_[i] == 1 || is_empty) stride = packed;
-    view.strides_[i] = stride;
-    std::int64_t reach = 0;
-    const std::int64_t steps = std::max<std::int64_t>(view.shape_[i] - 1, 0);
-    const std::int64_t length = stride < 0 ? -stride : stride;
-    const bool too_large =
-        stride == std::numeric_limits<std::int64_t>::min() ||
-        __builtin_mul_overflow(length, steps, &reach) ||
-        __builtin_add_overflow(span, reach, &span) ||
-        __builtin_mul_overflow(packed, std::max<std::int64_t>(view.shape_[i], 1), &packed);
-    if (too_large) {
-      throw_error<TensorError>("{}: shape {} with its strides is more than memory can hold", where,
-                               describe_shape({array.shape, static_cast<std::size_t>(array.ndim)}));
-    }
-  }
-  return is_empty ? 0 : span;
+  return is_empty;
 }
 
-void check_address(const char* where, const ForeignArray& array, std::int64_t bytes) {
-  if (bytes == 0) return;
+// The stride of a dimension that has more than one element, in bytes.
+std::int64_t stride_of(const char* where, const ForeignArray& array, std::int32_t dim) {
+  const std::int64_t item = array.dtype.itemsize();
+  std::int64_t stride = array.strides[dim];
+  if (!array.strides_in_items && stride % item != 0) {
+    throw_error<TensorError>("{}: strides[{}] is {} bytes, no multiple of the item's {}", where, dim,
+                             stride, item);
+  }
+  if (array.strides_in_items && __builtin_mul_overflow(stride, item, &stride)) {
+    throw_error<TensorError>("{}: strides[{}] is {}, more than memory can hold", where, dim,
+                             array.strides[dim]);
+  }
+  return stride;
+}
+
+// Sizes and strides into the view.
+Reach set_dims(const char* where, const ForeignArray& array, TensorData& view) {
+  const bool is_empty = set_shape(where, array, view);
+  std::int64_t packed = array.dtype.itemsize();
+  Reach reach{0, packed};
+  for (std::int32_t dim = array.ndim - 1; dim >= 0; --dim) {
+    const std::int64_t extent = view.shape_[static_cast<std::size_t>(dim)];
+    // The stride of a size-1 dimension is never used: any value will do.
+    const bool is_used = extent > 1 && !is_empty && array.strides != nullptr;
+    const std::int64_t stride = is_used ? stride_of(where, array, dim) : packed;
+    view.strides_[static_cast<std::size_t>(dim)] = stride;
+    std::int64_t length = 0;
+    std::int64_t& side = stride < 0 ? reach.below : reach.above;
+    const bool too_large =
+        __builtin_sub_overflow(0, stride < 0 ? stride : -stride, &length) ||
+        __builtin_mul_overflow(length, std::max<std::int64_t>(extent - 1, 0), &length) ||
+        __builtin_add_overflow(side, length, &side) || reach.below > kMost - reach.above ||
+        __builtin_mul_overflow(packed, std::max<std::int64_t>(extent, 1), &packed);
+    if (too_large) {
+      throw_error<TensorError>("{}: shape {} with its strides is more than memory can hold", where,
+                               describe_shape(view.shape()));
+    }
+  }
+  return is_empty ? Reach{} : reach;
+}
+
+void check_address(const char* where, const ForeignArray& array, const Reach& reach) {
+  if (reach.bytes() == 0) return;
   if (array.data == nullptr) throw_error<TensorError>("{}: data is NULL but the size is not 0", where);
   const auto address = reinterpret_cast<std::uintptr_t>(array.data);
-  if (array.byte_offset > static_cast<std::uint64_t>(kMost) ||
-      address > std::numeric_limits<std::uintptr_t>::max() - array.byte_offset) {
+  std::uintptr_t first = 0;
+  std::uintptr_t end = 0;
+  if (__builtin_add_overflow(address, array.byte_offset, &first)) {
     throw_error<TensorError>("{}: byte_offset {} leads out of memory", where, array.byte_offset);
+  }
+  if (first < static_cast<std::uintptr_t>(reach.below) ||
+      __builtin_add_overflow(first, static_cast<std::uintptr_t>(reach.above), &end)) {
+    throw_error<TensorError>(
+        "{}: data {:#x} with these strides covers {} bytes below and {} above, which leads out of "
+        "memory",
+        where, first, reach.below, reach.above);
   }
   if (array.device.is_cpu()) return;
   const auto info = backend::of(array.device).address_info(array.data);
@@ -97,22 +138,10 @@ void check_address(const char* where, const ForeignArray& array, std::int64_t by
 
 ForeignArray describe(const dlpack::TensorRecord& record, bool readonly) {
   ForeignArray array;
-  if (record.ndim < 0 || record.ndim > kMaxDims) {
-    throw_error<TensorError>("DLPack: ndim is {}; 0 to {} are accepted", record.ndim, kMaxDims);
-  }
-  if (record.ndim > 0 && record.shape == nullptr) {
-    throw_error<TensorError>("DLPack: shape is NULL but ndim is {}", record.ndim);
-  }
   if (record.dtype.lanes != 1) {
     throw_error<TensorError>("DLPack: dtype.lanes is {}; 1 is accepted", record.dtype.lanes);
   }
   array.dtype = {static_cast<DtypeCode>(record.dtype.code), record.dtype.bits};
-  if (!is_known(array.dtype)) {
-    throw_error<TensorError>(
-        "DLPack: dtype code {} with {} bits is not accepted; accepted are bool, int, uint, float, "
-        "bfloat16, complex and float8",
-        record.dtype.code, record.dtype.bits);
-  }
   array.device = device_of(record);
   array.data = record.data;
   array.ndim = record.ndim;
@@ -124,12 +153,27 @@ ForeignArray describe(const dlpack::TensorRecord& record, bool readonly) {
   return array;
 }
 
+bool fits_in(const ForeignArray& array, std::int64_t offset, std::int64_t length) {
+  using Wide = __int128;
+  const Wide item = array.dtype.itemsize();
+  Wide low = offset;
+  Wide high = offset + item;
+  Wide packed = item;
+  for (std::int32_t dim = array.ndim - 1; dim >= 0; --dim) {
+    const Wide steps = Wide{array.shape[dim]} - 1;
+    if (steps < 0) return offset >= 0 && offset <= length;
+    const Wide unit = array.strides_in_items ? item : 1;
+    const Wide reach = (array.strides == nullptr ? packed : array.strides[dim] * unit) * steps;
+    (reach < 0 ? low : high) += reach;
+    if (array.strides == nullptr) packed *= steps + 1;
+    if (low < 0 || high > length) return false;
+  }
+  return low >= 0 && high <= length;
+}
+
 Tensor wrap_foreign(const char* where, const ForeignArray& array, Owner owner, Layout layout,
                     order::Stream* producer, bool back_edge) {
-  if (!layout.empty() && layout.rank() != array.ndim) {
-    throw_error<TensorError>("{}: layout \"{}\" has {} letters, the array has {} dimensions", where,
-                             layout.str(), layout.rank(), array.ndim);
-  }
+  check_fields(where, array, layout);
   auto* view = new TensorData;
   Tensor tensor(view);
   view->ndim = array.ndim;
@@ -137,12 +181,12 @@ Tensor wrap_foreign(const char* where, const ForeignArray& array, Owner owner, L
   view->device = array.device;
   view->layout = layout;
   view->readonly = array.readonly;
-  const std::int64_t bytes = set_shape(where, array, *view);
-  check_address(where, array, bytes);
+  const Reach reach = set_dims(where, array, *view);
+  check_address(where, array, reach);
   view->data = static_cast<std::byte*>(array.data);
-  if (bytes != 0) view->data += array.byte_offset;
+  if (reach.bytes() != 0) view->data += array.byte_offset;
   view->block = memory::Block::wrap(
-      view->data, static_cast<std::size_t>(bytes), array.device,
+      view->data - reach.below, static_cast<std::size_t>(reach.bytes()), array.device,
       array.device.is_cpu() ? backend::MemoryKind::host : backend::MemoryKind::device,
       {owner.release, owner.context},
       back_edge && producer != nullptr ? Ref<order::Stream>::share(producer) : Ref<order::Stream>{});

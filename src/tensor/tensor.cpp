@@ -13,20 +13,24 @@
 namespace penstock {
 namespace {
 
-// Bytes of the outermost dimensions over rows of `row_bytes`, checked against overflow.
-std::int64_t checked_bytes(const Shape& shape, Dtype dtype, std::int64_t rowalign) {
+// Bytes of the tensor if the innermost `inner` dimensions are a row; rows are padded to `rowalign`.
+std::int64_t checked_bytes(const Shape& shape, Dtype dtype, std::size_t inner,
+                           std::int64_t rowalign) {
   std::int64_t bytes = dtype.itemsize();
+  bool too_large = false;
   for (std::size_t i = shape.size(); i-- > 0;) {
     if (shape[i] < 0) {
       throw_error<TensorError>("Tensor: shape {} has a negative size", describe_shape(shape));
     }
-    if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(shape[i], 1), &bytes)) {
-      throw_error<TensorError>("Tensor: shape {} of {} is more than memory can hold",
-                               describe_shape(shape), dtype.name());
+    too_large = too_large || __builtin_mul_overflow(bytes, std::max<std::int64_t>(shape[i], 1), &bytes);
+    if (rowalign > 1 && i + inner == shape.size() && i > 0) {
+      too_large = too_large || __builtin_add_overflow(bytes, rowalign - 1, &bytes);
+      bytes = bytes / rowalign * rowalign;
     }
-    if (rowalign > 1 && i + 1 == shape.size() && shape.size() > 1) {
-      bytes = (bytes + rowalign - 1) / rowalign * rowalign;
-    }
+  }
+  if (too_large) {
+    throw_error<TensorError>("Tensor: shape {} of {} is more than memory can hold",
+                             describe_shape(shape), dtype.name());
   }
   return std::any_of(shape.begin(), shape.end(), [](std::int64_t n) { return n == 0; }) ? 0 : bytes;
 }
@@ -49,13 +53,8 @@ Tensor make(const Shape& shape, Dtype dtype, Layout layout, Device device, order
   if (rowalign < 0 || (rowalign & (rowalign - 1)) != 0) {
     throw_error<TensorError>("Tensor: rowalign {} is no power of two", rowalign);
   }
-  Shape rows = shape;
-  const std::size_t inner = rowalign > 1 ? row_dims(layout, shape.size()) : 1;
-  if (inner == 2) {  // a row is W x C
-    rows[rows.size() - 2] *= rows.back();
-    rows.pop_back();
-  }
-  const std::int64_t bytes = checked_bytes(rows, dtype, rowalign);
+  const std::size_t inner = row_dims(layout, shape.size());
+  const std::int64_t bytes = checked_bytes(shape, dtype, inner, rowalign);
   auto* data = new TensorData;
   Tensor tensor(data);
   data->ndim = static_cast<std::int32_t>(shape.size());

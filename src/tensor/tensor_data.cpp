@@ -21,6 +21,18 @@ TensorData* TensorData::view_of(const TensorData& other) {
   return view;
 }
 
+TensorData::~TensorData() { delete[] item_strides_.load(); }
+
+std::int64_t* TensorData::item_strides() {
+  std::int64_t* known = item_strides_.load(std::memory_order_acquire);
+  if (known != nullptr) return known;
+  auto* made = new std::int64_t[rank() + 1];
+  for (std::size_t i = 0; i < rank(); ++i) made[i] = strides_[i] / dtype.itemsize();
+  if (item_strides_.compare_exchange_strong(known, made, std::memory_order_acq_rel)) return made;
+  delete[] made;
+  return known;
+}
+
 std::int64_t TensorData::size() const {
   std::int64_t count = 1;
   for (const std::int64_t extent : shape()) count *= extent;

@@ -8,6 +8,7 @@
 #include "memory/block.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -30,6 +31,8 @@ class TensorData : public RefCounted<TensorData> {
   [[nodiscard]] bool is_contiguous() const;
   /// Strides of packed rows.
   void set_packed();
+  /// Strides in items, made at the first call and kept.
+  [[nodiscard]] std::int64_t* item_strides();
   /// The bytes it covers, as addresses, for the checker.
   [[nodiscard]] order::check::Range range() const;
 
@@ -45,7 +48,9 @@ class TensorData : public RefCounted<TensorData> {
 
  private:
   friend class RefCounted<TensorData>;
-  ~TensorData() = default;
+  ~TensorData();
+
+  std::atomic<std::int64_t*> item_strides_{nullptr};
 };
 
 /// "(1080, 1920, 3)", for messages.

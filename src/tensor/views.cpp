@@ -16,28 +16,32 @@ void check_dim(const char* where, const TensorData& data, int dim) {
   }
 }
 
-// Puts the one -1 in; throws unless the element counts agree.
+// Puts the one -1 in; throws unless the element counts agree and can be counted.
 Shape resolve(const TensorData& data, const Shape& asked) {
   Shape shape = asked;
   std::int64_t known = 1;
   std::int64_t* unknown = nullptr;
+  std::int64_t bytes = data.dtype.itemsize();
   for (std::int64_t& extent : shape) {
     if (extent == -1 && unknown == nullptr) {
       unknown = &extent;
-    } else if (extent < 0) {
-      throw_error<TensorError>("reshape: {} is no shape; one size may be -1", describe_shape(asked));
-    } else {
-      known *= extent;
+      continue;
     }
+    if (extent < 0) {
+      throw_error<TensorError>("reshape: {} is no shape; one size may be -1", describe_shape(asked));
+    }
+    if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(extent, 1), &bytes)) {
+      throw_error<TensorError>("reshape: {} is more than memory can hold", describe_shape(asked));
+    }
+    known *= extent;
   }
   const std::int64_t size = data.size();
-  if (unknown != nullptr && known > 0 && size % known == 0) *unknown = size / known;
-  std::int64_t product = 1;
-  for (const std::int64_t extent : shape) product *= extent;
-  if (product != size || (unknown != nullptr && known == 0)) {
+  const bool fits = unknown == nullptr ? known == size : known != 0 && size % known == 0;
+  if (!fits) {
     throw_error<TensorError>("reshape: {} has {} elements, which don't fit {}",
                              describe_shape(data.shape()), size, describe_shape(asked));
   }
+  if (unknown != nullptr) *unknown = size / known;
   return shape;
 }
 
@@ -120,11 +124,13 @@ Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t end, std::int64_t
   }
   auto* view = TensorData::view_of(*data_);
   const std::int64_t distance = step > 0 ? end - begin : begin - end;
-  const std::int64_t stride = step > 0 ? step : -step;
-  const std::int64_t count = distance <= 0 ? 0 : (distance + stride - 1) / stride;
+  const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step) : -static_cast<std::uint64_t>(step);
+  const std::int64_t count =
+      distance <= 0 ? 0 : static_cast<std::int64_t>((static_cast<std::uint64_t>(distance) - 1) / stride) + 1;
   if (count > 0) view->data += begin * view->strides_[i];
   view->shape_[i] = count;
-  view->strides_[i] *= step;
+  // With one element or none the step may be anything, and the stride is not used.
+  if (count > 1) view->strides_[i] *= step;
   return Tensor(view);
 }
 

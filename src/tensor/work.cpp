@@ -18,6 +18,32 @@ order::Stream*& current_entry(Device device) {
   return current_streams[index];
 }
 
+// The operands of the tasks that this thread is inside of, innermost first. The stream waited for
+// their uses before the task, and later uses wait for the task: it need not wait for them again.
+struct RunningTask {
+  explicit RunningTask(std::span<const Ref<TensorData>> held) : operands(held), outer(top) {
+    top = this;
+  }
+  ~RunningTask() { top = outer; }
+  RunningTask(const RunningTask&) = delete;
+  RunningTask& operator=(const RunningTask&) = delete;
+
+  [[nodiscard]] static bool has(const memory::Block& block) {
+    for (const RunningTask* task = top; task != nullptr; task = task->outer) {
+      for (const auto& operand : task->operands) {
+        if (operand->block.get() == &block) return true;
+      }
+    }
+    return false;
+  }
+
+  std::span<const Ref<TensorData>> operands;
+  RunningTask* outer;
+  static thread_local RunningTask* top;
+};
+
+thread_local RunningTask* RunningTask::top = nullptr;
+
 // Keeps the operands, sets the stream current and tells the checker whose task it is.
 class TensorTask final : public backend::HostTask {
  public:
@@ -51,6 +77,7 @@ class TensorTask final : public backend::HostTask {
     };
     const Restore restore{stream_->device(),
                           exchange_current_stream(stream_->device(), stream_.get())};
+    const RunningTask running(operands_);
     task_->run();
   }
 
@@ -97,6 +124,7 @@ void note_operands(order::Stream& stream, std::span<const Operand> operands,
 }
 
 bool sync_for(TensorData& tensor, bool for_write, std::int64_t deadline_ns) {
+  if (RunningTask::has(*tensor.block)) return true;
   if (!tensor.block->sync(for_write, deadline_ns)) return false;
   if (auto* shadow = tensor.block->shadow(); shadow != nullptr) {
     for (const auto& position : order::check::conflicts(*shadow, for_write)) {
@@ -147,6 +175,7 @@ order::check::Position enqueue(order::Stream& stream, std::unique_ptr<backend::H
   }
   // The last use of an operand may be the task's own reference: they are noted while we hold them.
   stream.backend().launch(stream.handle(), std::move(wrapped));
+  static_cast<void>(stream.use());
   note_operands(stream, operands, tag, position);
   return position;
 }

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -107,16 +106,9 @@ class HostBackend final : public Backend {
     check_device(device);
     static_cast<void>(priority);
     exec::throw_if_forked("Stream");
-    auto strand = Strand::make();
-    const std::lock_guard guard(lock_);
-    streams_.push_back(strand.get());
-    return handle_of(strand.leak());
+    return handle_of(Strand::make().leak());
   }
-  void destroy_stream(StreamHandle stream) override {
-    const auto strand = Ref<Strand>::adopt(&strand_of(stream));
-    const std::lock_guard guard(lock_);
-    std::erase(streams_, strand.get());
-  }
+  void destroy_stream(StreamHandle stream) override { strand_of(stream).release(); }
   std::uint64_t stream_id(StreamHandle stream) override { return strand_of(stream).id(); }
   bool runs_here(StreamHandle stream) override { return Strand::is_running(strand_of(stream)); }
   StreamHandle legacy_stream(int device) override {
@@ -155,11 +147,7 @@ class HostBackend final : public Backend {
     check_device(device);
     HostEvent& host_event = event_of(event);
     host_event.strand = {};
-    host_event.context.clear();
-    const std::lock_guard guard(lock_);
-    for (Strand* strand : streams_) {
-      host_event.context.emplace_back(Ref<Strand>::share(strand), strand->submitted());
-    }
+    host_event.context = Strand::all();
   }
   void wait(StreamHandle stream, EventHandle event) override {
     for_each_record(event, [&](Strand& strand, std::uint64_t sequence) {
@@ -224,9 +212,6 @@ class HostBackend final : public Backend {
     return std::all_of(host_event.context.begin(), host_event.context.end(),
                        [&](auto& record) { return body(*record.first, record.second); });
   }
-
-  SpinLock lock_;
-  std::vector<Strand*> streams_;
 };
 
 }  // namespace

@@ -1,10 +1,8 @@
 #include "backend/host/strand.hpp"
 
-#include "backend/host/blocker.hpp"
 #include "backend/lane.hpp"
 #include "base/random.hpp"
 #include "base/settings.hpp"
-#include "base/throw.hpp"
 #include "base/time.hpp"
 
 #include <algorithm>
@@ -16,12 +14,21 @@ namespace {
 
 // Operations that one turn on a worker runs before others get theirs.
 constexpr int kTurn = 16;
-// A blocked worker looks again this often: what it waits for may need a worker, and it is one.
-constexpr std::int64_t kLookAgainNs = 200'000;
 constexpr std::uint64_t kOpen = UINT64_MAX;
 constexpr std::size_t kFailuresKept = 16;
 
 std::atomic<std::uint64_t> next_id{1};
+
+// Raw pointers: a strand takes itself out when its last reference goes.
+struct Registry {
+  SpinLock lock;
+  std::vector<Strand*> alive;
+};
+
+Registry& registry() {
+  static auto* strands = new Registry;
+  return *strands;
+}
 
 Random& schedule_random() {
   static std::atomic<std::uint64_t> threads{0};
@@ -31,51 +38,66 @@ Random& schedule_random() {
 
 }  // namespace
 
-// The tasks that this thread is in the middle of, innermost first: a blocked task may help.
-struct Strand::Frame {
-  explicit Frame(Strand& runs) : strand(runs), outer(top) { top = this; }
-  ~Frame() { top = outer; }
-  Frame(const Frame&) = delete;
-  Frame& operator=(const Frame&) = delete;
-
-  Strand& strand;
-  Frame* outer;
-  static thread_local Frame* top;
-};
-
 thread_local Strand::Frame* Strand::Frame::top = nullptr;
 
 bool Strand::is_running(const Strand& strand) {
-  for (const Frame* frame = Frame::top; frame != nullptr; frame = frame->outer) {
-    if (&frame->strand == &strand) return true;
-  }
-  return false;
+  return Frame::top != nullptr && &Frame::top->strand == &strand;
 }
 
-Ref<Strand> Strand::make() { return Ref<Strand>::adopt(new Strand); }
+Ref<Strand> Strand::make() {
+  auto strand = Ref<Strand>::adopt(new Strand);
+  Registry& strands = registry();
+  const std::lock_guard guard(strands.lock);
+  strand->place_ = strands.alive.size();
+  strands.alive.push_back(strand.get());
+  return strand;
+}
+
+void Strand::dispose() {
+  {
+    Registry& strands = registry();
+    const std::lock_guard guard(strands.lock);
+    strands.alive[place_] = strands.alive.back();
+    strands.alive[place_]->place_ = place_;
+    strands.alive.pop_back();
+  }
+  delete this;
+}
+
+std::vector<std::pair<Ref<Strand>, std::uint64_t>> Strand::all() {
+  std::vector<std::pair<Ref<Strand>, std::uint64_t>> all;
+  Registry& strands = registry();
+  const std::lock_guard guard(strands.lock);
+  all.reserve(strands.alive.size());
+  for (Strand* strand : strands.alive) {
+    // One whose last reference goes right now has nothing left to do.
+    if (strand->try_retain()) all.emplace_back(Ref<Strand>::adopt(strand), strand->submitted());
+  }
+  return all;
+}
 
 Strand::Strand() : id_(next_id.fetch_add(1)) {
   Job::run = [](exec::Job* job) {
     auto strand = Ref<Strand>::adopt(static_cast<Strand*>(job));
     strand->entry_.store(false);
     State expected = State::queued;
-    if (strand->state_.compare_exchange_strong(expected, State::running)) strand->run_claimed();
+    if (strand->state_.compare_exchange_strong(expected, State::running)) strand->run_claimed(kAll);
   };
   parked_completion_.strand = this;
   parked_completion_.fire = [](Completion* completion) {
-    static_cast<ParkedCompletion*>(completion)->strand->make_queued();
+    static_cast<ParkedCompletion*>(completion)->strand->make_queued(Frame::hint());
   };
   resume_job_.strand = this;
-  resume_job_.run = [](exec::Job* job) { static_cast<ResumeJob*>(job)->strand->make_queued(); };
+  resume_job_.run = [](exec::Job* job) {
+    static_cast<ResumeJob*>(job)->strand->make_queued(exec::Hint::next);
+  };
   delay_.job = &resume_job_;
 }
-
-void Strand::dispose() { delete this; }
 
 void Strand::submit(std::unique_ptr<HostTask> task) { push(Operation{std::move(task), {}, 0}); }
 
 void Strand::submit_wait(Strand& other, std::uint64_t sequence) {
-  const bool over = other.is_done(sequence) && !other.has_failures_.load();
+  const bool over = other.is_done(sequence) && !other.error_at(sequence);
   if (&other == this || over) return;
   push(Operation{nullptr, Ref<Strand>::share(&other), sequence});
 }
@@ -92,22 +114,50 @@ void Strand::push(Operation operation) {
       state_.store(State::queued);
     }
   }
-  if (was_idle) make_queued();
-}
-
-void Strand::make_queued() {
-  state_.store(State::queued);
-  if (entry_.exchange(true)) return;
+  if (!was_idle) return;
   retain();
-  exec::Pool::instance().submit(this);
+  link(Frame::hint());
 }
 
-void Strand::run_claimed() {
+// From parked or running: the caller is the only one who may change the state.
+void Strand::make_queued(exec::Hint hint) {
+  retain();
+  state_.store(State::queued);
+  link(hint);
+}
+
+// Into the pool, unless it is there already. Takes over a reference.
+void Strand::link(exec::Hint hint) {
+  if (entry_.exchange(true)) {
+    release();
+  } else {
+    exec::Pool::instance().submit(this, hint);
+  }
+}
+
+// A turn, or until that operation is done: beyond what a helper waits for there may be work that
+// waits for the helper's own task.
+void Strand::run_claimed(std::uint64_t until) {
   const Frame frame(*this);
   for (int turn = 0; turn < kTurn; ++turn) {
     if (!step()) return;
+    if (is_done(until)) break;
   }
-  make_queued();
+  give_up();
+}
+
+void Strand::give_up() {
+  bool is_idle = false;
+  {
+    const std::lock_guard guard(lock_);
+    is_idle = !has_current() && operations_.empty();
+    if (is_idle) state_.store(State::idle);
+  }
+  if (is_idle) {
+    release();
+  } else {
+    make_queued(exec::Hint::next);
+  }
 }
 
 // Moves the oldest operation to current_, unless one is there already. False: nothing is left, and
@@ -115,7 +165,7 @@ void Strand::run_claimed() {
 bool Strand::take_next() {
   {
     const std::lock_guard guard(lock_);
-    if (current_.task || current_.other) return true;
+    if (has_current()) return true;
     if (!operations_.empty()) {
       current_ = operations_.pop();
       return true;
@@ -164,6 +214,7 @@ bool Strand::step_delay() {
 
 void Strand::step_task() {
   const std::uint64_t sequence = done_.load() + 1;
+  Frame::top->goes_on = true;
   try {
     const auto error = error_at(sequence);
     if (error) {
@@ -177,7 +228,7 @@ void Strand::step_task() {
   finish_operation();
 }
 
-void Strand::run_on_lane() {
+void Strand::run_on_lane(std::uint64_t until) {
   State expected = State::at_lane;
   if (!state_.compare_exchange_strong(expected, State::running)) return;
   const auto keep = Ref<Strand>::share(this);
@@ -187,8 +238,9 @@ void Strand::run_on_lane() {
     step_task();
     if (!take_next()) return;
     if (!current_.task || current_.task->lane() != lane || settings().seed) break;
+    if (is_done(until)) break;
   }
-  make_queued();
+  give_up();
 }
 
 // What the task captured is let go before its end can be seen.
@@ -198,6 +250,7 @@ void Strand::finish_operation() {
     const std::lock_guard guard(lock_);
     over = std::move(current_);
     current_ = {};
+    Frame::top->goes_on = !operations_.empty();
   }
   over = {};
   done_.store(done_.load(std::memory_order_relaxed) + 1);
@@ -276,75 +329,13 @@ std::exception_ptr Strand::take_error() {
   const std::lock_guard guard(lock_);
   if (failures_.empty() || failures_.back().to != kOpen) return nullptr;
   failures_.back().to = submitted_.load();
+  // With nothing left to do one operation passes unseen, so that the next record is beyond the
+  // error.
+  if (done_.load() == submitted_.load()) {
+    submitted_.store(submitted_.load() + 1);
+    done_.store(submitted_.load());
+  }
   return failures_.back().error;
-}
-
-Ref<Strand> Strand::waits_for() {
-  const std::lock_guard guard(lock_);
-  return current_.other;
-}
-
-// Runs a strand that this one depends on, if one can be run here. Only what is depended on: anything
-// else might wait for the task below it on this very stack.
-bool Strand::help() {
-  auto strand = Ref<Strand>::share(this);
-  for (int depth = 0; strand && depth < 1024; ++depth) {
-    State expected = State::queued;
-    if (!settings().seed || exec::Pool::on_worker()) {
-      if (strand->state_.compare_exchange_strong(expected, State::running)) {
-        strand->run_claimed();
-        return true;
-      }
-    }
-    if (strand->state_.load() == State::at_lane && strand->lane_is_here()) {
-      strand->run_on_lane();
-      return true;
-    }
-    strand = strand->waits_for();
-  }
-  return false;
-}
-
-bool Strand::lane_is_here() {
-  const std::lock_guard guard(lock_);
-  return current_.task && current_.task->lane() != nullptr && current_.task->lane()->is_inside();
-}
-
-// A chain of waits that ends in a task below us on this stack would never end.
-void Strand::refuse_deadlock(std::uint64_t sequence) {
-  auto strand = Ref<Strand>::share(this);
-  while (strand) {
-    for (const Frame* frame = Frame::top; frame != nullptr; frame = frame->outer) {
-      if (&frame->strand == strand.get() && !strand->is_done(sequence)) {
-        throw_error<StreamError>(
-            "sync: the calling task runs on host stream {} and would wait for itself; wait outside "
-            "of the task, or queue the rest with launch()",
-            strand->id());
-      }
-    }
-    const std::lock_guard guard(strand->lock_);
-    if (!strand->current_.other) return;
-    sequence = strand->current_.other_sequence;
-    strand = strand->current_.other;
-  }
-}
-
-bool Strand::block_until(std::uint64_t sequence, std::int64_t deadline_ns) {
-  const bool needed = Frame::top != nullptr || exec::Pool::on_worker();
-  while (!is_done(sequence)) {
-    if (needed) refuse_deadlock(sequence);
-    if (help()) continue;
-    Blocker blocker;
-    if (!add_waiter(blocker, sequence)) break;
-    const auto until = needed ? std::min(deadline_ns, now_ns() + kLookAgainNs) : deadline_ns;
-    if (blocker.wait_until(until)) break;
-    if (!remove_waiter(blocker)) {
-      static_cast<void>(blocker.wait_until(kNever));  // it is being fired right now
-      break;
-    }
-    if (now_ns() >= deadline_ns) return false;
-  }
-  return true;
 }
 
 }  // namespace penstock::backend::host_detail

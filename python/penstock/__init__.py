@@ -1,0 +1,57 @@
+"""Penstock: PyTorch, CuPy, CV-CUDA and C++ in one pipeline, with the order kept for you."""
+
+from __future__ import annotations
+
+from . import _runtime, dtypes, errors, memory, ops
+from ._core import Event, InFlight, Tensor, __version__, as_tensor, current_stream, device_count, empty, uses, zeros
+from ._device import Device, devices
+from ._image import Image
+from ._label import label
+from ._stream import Stream, StreamPool, as_stream
+from .dtypes import bfloat16
+from .errors import (
+    ArgumentTypeError,
+    DeviceError,
+    Error,
+    ExchangeError,
+    OutOfMemory,
+    StreamError,
+    TensorError,
+)
+from .ops import cvt_color, resize
+
+_runtime.start()
+
+__all__ = [
+    "ArgumentTypeError",
+    "Device",
+    "DeviceError",
+    "Error",
+    "Event",
+    "ExchangeError",
+    "Image",
+    "InFlight",
+    "OutOfMemory",
+    "Stream",
+    "StreamError",
+    "StreamPool",
+    "Tensor",
+    "TensorError",
+    "__version__",
+    "as_stream",
+    "as_tensor",
+    "bfloat16",
+    "current_stream",
+    "cvt_color",
+    "device_count",
+    "devices",
+    "dtypes",
+    "empty",
+    "errors",
+    "label",
+    "memory",
+    "ops",
+    "resize",
+    "uses",
+    "zeros",
+]

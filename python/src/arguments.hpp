@@ -1,0 +1,27 @@
+// Python arguments as C++ values.
+#pragma once
+
+#include <penstock/penstock.hpp>
+
+#include "pybridge/python.hpp"
+
+#include <optional>
+
+namespace penstock::pybridge {
+
+/// A shape from an int or a sequence of ints.
+[[nodiscard]] Shape shape_from(nb::handle object);
+[[nodiscard]] Layout layout_from(nb::handle object);
+/// None: that of the current stream, else the first GPU, else the CPU. A string, a device of another
+/// library, or anything with such a `.device`.
+[[nodiscard]] Device device_from(nb::handle object);
+/// The Device object for a device.
+[[nodiscard]] nb::object device_object(Device device);
+/// A penstock.Stream; StreamError for something else. None gives nothing.
+[[nodiscard]] std::optional<Stream> stream_from(nb::handle object);
+/// The Stream object for a stream.
+[[nodiscard]] nb::object stream_object(const Stream& stream);
+/// A tensor, or anything that as_tensor takes.
+[[nodiscard]] Tensor tensor_from(nb::handle object);
+
+}  // namespace penstock::pybridge

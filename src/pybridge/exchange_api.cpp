@@ -1,0 +1,132 @@
+// DLPack's C exchange API on our type, and PyTorch's used to make its tensors.
+#include "base/throw.hpp"
+#include "pybridge/exporter.hpp"
+#include "pybridge/failure.hpp"
+#include "pybridge/importer.hpp"
+#include "pybridge/names.hpp"
+#include "pybridge/py_tensor.hpp"
+#include "tensor/tensor_data.hpp"
+
+#include <algorithm>
+
+namespace penstock::pybridge {
+namespace {
+
+// Each returns 0, or -1 with a Python exception set.
+template <class Body>
+int guarded(Body&& body) {
+  try {
+    body();
+    return 0;
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (...) {
+    set_python_error(std::current_exception());
+  }
+  return -1;
+}
+
+const Tensor& own(void* object) {
+  const Tensor* tensor = own_tensor(static_cast<PyObject*>(object));
+  if (tensor == nullptr) throw_error<ArgumentTypeError>("DLPack: the object is no penstock.Tensor");
+  return *tensor;
+}
+
+int allocate(dlpack::TensorRecord* prototype, dlpack::ManagedVersioned** out, void* context,
+             dlpack::SetError set_error) {
+  try {
+    const Dtype dtype{static_cast<DtypeCode>(prototype->dtype.code), prototype->dtype.bits};
+    if (prototype->device.device_type != dlpack::kCpu || prototype->dtype.lanes != 1) {
+      throw_error<TensorError>("DLPack: the allocator makes tensors on the CPU with one lane");
+    }
+    const Shape shape(prototype->shape, prototype->shape + prototype->ndim);
+    *out = to_dlpack_versioned(Tensor::empty(shape, dtype));
+    return 0;
+  } catch (const std::exception& error) {
+    set_error(context, "RuntimeError", error.what());
+    return -1;
+  }
+}
+
+int from_object(void* object, dlpack::ManagedVersioned** out) {
+  return guarded([&] {
+    const Tensor& tensor = own(object);
+    wait_for_host(tensor, "__dlpack_c_exchange_api__");
+    *out = to_dlpack_versioned(tensor);
+  });
+}
+
+int to_object(dlpack::ManagedVersioned* managed, void** out) {
+  return guarded([&] {
+    const Tensor tensor = Tensor::wrap(
+        managed->dl_tensor, (managed->flags & dlpack::kFlagReadOnly) != 0,
+        {[](void* context) {
+           retire(
+               [](void* held) {
+                 auto* struct_ = static_cast<dlpack::ManagedVersioned*>(held);
+                 if (struct_->deleter != nullptr) struct_->deleter(struct_);
+               },
+               context);
+         },
+         managed});
+    *out = nb::cast(PyTensor(tensor)).release().ptr();
+  });
+}
+
+int borrow(void* object, dlpack::TensorRecord* out) {
+  return guarded([&] {
+    const Tensor& tensor = own(object);
+    wait_for_host(tensor, "__dlpack_c_exchange_api__");
+    TensorData& data = tensor.impl();
+    *out = {data.data,
+            {dlpack::kCpu, 0},
+            data.ndim,
+            {static_cast<std::uint8_t>(data.dtype.code), data.dtype.bits, 1},
+            data.shape_.data(),
+            data.item_strides(),
+            0};
+  });
+}
+
+int work_stream(dlpack::DeviceType, std::int32_t, void** out) {
+  *out = nullptr;
+  return 0;
+}
+
+const dlpack::ExchangeApi* torch_api(nb::handle tensor_type) {
+  const nb::object capsule = nb::getattr(tensor_type, names().exchange_api, nb::none());
+  if (PyCapsule_IsValid(capsule.ptr(), dlpack::kExchangeCapsule) == 0) return nullptr;
+  const auto* api = static_cast<const dlpack::ExchangeApi*>(
+      PyCapsule_GetPointer(capsule.ptr(), dlpack::kExchangeCapsule));
+  return api->header.version.major == dlpack::kMajorVersion ? api : nullptr;
+}
+
+}  // namespace
+
+nb::object exchange_api_capsule() {
+  static dlpack::ExchangeApi api = {
+      {{dlpack::kMajorVersion, dlpack::kMinorVersion}, nullptr},
+      allocate,
+      from_object,
+      to_object,
+      borrow,
+      work_stream,
+  };
+  return nb::steal(PyCapsule_New(&api, dlpack::kExchangeCapsule, nullptr));
+}
+
+nb::object to_torch(const Tensor& tensor) {
+  static PyObject* const torch = nb::module_::import_("torch").release().ptr();
+  static const dlpack::ExchangeApi* const api = torch_api(nb::handle(torch).attr("Tensor"));
+  if (api == nullptr) return nb::handle(torch).attr("from_dlpack")(PyTensor(tensor));
+  wait_for_host(tensor, "torch");
+  void* made = nullptr;
+  auto* managed = to_dlpack_versioned(tensor);
+  if (api->managed_tensor_to_py_object_no_sync(managed, &made) != 0) {
+    managed->deleter(managed);
+    throw nb::python_error();
+  }
+  return nb::steal(static_cast<PyObject*>(made));
+}
+
+}  // namespace penstock::pybridge

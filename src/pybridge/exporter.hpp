@@ -1,0 +1,29 @@
+// A Penstock tensor as other libraries' protocols have it. With the GIL, which is given up while
+// something is waited for.
+#pragma once
+
+#include <penstock/tensor.hpp>
+
+#include "pybridge/python.hpp"
+
+namespace penstock::pybridge {
+
+/// `__dlpack__` of the 2024.12 array API standard. ExchangeError (a BufferError) where it says so.
+[[nodiscard]] nb::object export_dlpack(const Tensor& tensor, nb::handle stream,
+                                       nb::handle max_version, nb::handle dl_device,
+                                       nb::handle copy);
+[[nodiscard]] nb::tuple dlpack_device(const Tensor& tensor);
+/// The capsule for `__dlpack_c_exchange_api__`.
+[[nodiscard]] nb::object exchange_api_capsule();
+/// `__array_interface__` v3. TensorError for types that NumPy lacks.
+[[nodiscard]] nb::dict array_interface(const Tensor& tensor);
+/// Slots of the type: the buffer protocol.
+extern PyType_Slot buffer_slots[];
+
+/// A NumPy array, a PyTorch tensor over the same memory.
+[[nodiscard]] nb::object to_numpy(const Tensor& tensor);
+[[nodiscard]] nb::object to_torch(const Tensor& tensor);
+/// Waits until the host may use the tensor in any way.
+void wait_for_host(const Tensor& tensor, const char* what);
+
+}  // namespace penstock::pybridge

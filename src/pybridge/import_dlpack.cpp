@@ -1,0 +1,167 @@
+// DLPack: the C exchange API, looked up on the type, and __dlpack__.
+#include "base/throw.hpp"
+#include "pybridge/failure.hpp"
+#include "pybridge/foreign_owner.hpp"
+#include "pybridge/importer.hpp"
+#include "pybridge/names.hpp"
+#include "tensor/import.hpp"
+
+#include <cstring>
+#include <unordered_map>
+
+namespace penstock::pybridge {
+namespace {
+
+// A type and its exchange API, or nullptr. Types are kept alive, or an address might come back as
+// another type; there are few of them.
+struct ExchangeType {
+  const dlpack::ExchangeApi* api = nullptr;
+  bool has_requires_grad = false;
+};
+constexpr std::size_t kTypesKept = 256;
+
+ExchangeType look_up(nb::handle type) {
+  ExchangeType found;
+  const nb::object capsule = nb::getattr(type, names().exchange_api, nb::none());
+  if (capsule.is_none() || PyCapsule_IsValid(capsule.ptr(), dlpack::kExchangeCapsule) == 0) return found;
+  const auto* api = static_cast<const dlpack::ExchangeApi*>(
+      PyCapsule_GetPointer(capsule.ptr(), dlpack::kExchangeCapsule));
+  while (api != nullptr && api->header.version.major != dlpack::kMajorVersion) {
+    api = reinterpret_cast<const dlpack::ExchangeApi*>(api->header.prev_api);
+  }
+  found.api = api;
+  found.has_requires_grad = nb::hasattr(type, names().requires_grad);
+  return found;
+}
+
+const ExchangeType& exchange_of(nb::handle object) {
+  static auto* types = new std::unordered_map<PyObject*, ExchangeType>;
+  static PyObject* last = nullptr;
+  static const ExchangeType* last_found = nullptr;
+  PyObject* type = object.type().ptr();
+  if (type == last) return *last_found;
+  auto found = types->find(type);
+  if (found == types->end()) {
+    if (types->size() == kTypesKept) {
+      for (auto& [kept, entry] : *types) Py_DECREF(kept);
+      types->clear();
+    }
+    Py_INCREF(type);
+    found = types->emplace(type, look_up(type)).first;
+  }
+  last = type;
+  last_found = &found->second;
+  return *last_found;
+}
+
+void check_version(const dlpack::ManagedVersioned& managed) {
+  if (managed.version.major == dlpack::kMajorVersion) return;
+  throw_error<TensorError>("DLPack: version {}.{}; {}.x is accepted", managed.version.major,
+                           managed.version.minor, dlpack::kMajorVersion);
+}
+
+// Wraps a managed struct. When it throws the struct still belongs to the caller.
+template <class Managed>
+Tensor wrap_managed(Managed* managed, bool readonly, const Layout& layout, nb::handle on_release) {
+  const ForeignArray array = describe(managed->dl_tensor, readonly);
+  auto owner = keep_managed(managed, on_release);
+  try {
+    Tensor tensor = wrap_foreign("DLPack", array, owner->owner(), layout);
+    static_cast<void>(owner.release());
+    return tensor;
+  } catch (...) {
+    owner->abandon();
+    throw;
+  }
+}
+
+Tensor wrap_capsule(nb::handle capsule, const Layout& layout, nb::handle on_release) {
+  PyObject* object = capsule.ptr();
+  if (PyCapsule_IsValid(object, dlpack::kVersionedCapsule) != 0) {
+    auto* managed = static_cast<dlpack::ManagedVersioned*>(
+        PyCapsule_GetPointer(object, dlpack::kVersionedCapsule));
+    check_version(*managed);
+    if ((managed->flags & dlpack::kFlagSubbytePadded) != 0) {
+      throw_error<TensorError>("DLPack: flags {:#x} say sub-byte items; whole bytes are accepted",
+                               managed->flags);
+    }
+    Tensor tensor = wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout,
+                                 on_release);
+    PyCapsule_SetName(object, dlpack::kUsedVersionedCapsule);
+    return tensor;
+  }
+  if (PyCapsule_IsValid(object, dlpack::kCapsule) != 0) {
+    auto* managed =
+        static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, dlpack::kCapsule));
+    Tensor tensor = wrap_managed(managed, false, layout, on_release);
+    PyCapsule_SetName(object, dlpack::kUsedCapsule);
+    return tensor;
+  }
+  if (PyCapsule_CheckExact(object) == 0) {
+    throw_error<TensorError>("DLPack: __dlpack__() returned {}, expected a capsule",
+                             nb::type_name(capsule.type()).c_str());
+  }
+  const char* name = PyCapsule_GetName(object);
+  throw_error<TensorError>(
+      "DLPack: the capsule is named \"{}\", expected \"{}\" or \"{}\"{}", name == nullptr ? "" : name,
+      dlpack::kVersionedCapsule, dlpack::kCapsule,
+      name != nullptr && std::strncmp(name, "used_", 5) == 0 ? "; it was consumed before" : "");
+}
+
+// Asks with all keywords, and without after a TypeError. Empty and `refusal` set on a BufferError.
+nb::object ask(nb::handle method, PyRef& refusal) {
+  PyObject* capsule = PyObject_Call(method.ptr(), names().no_arguments.ptr(),
+                                    names().max_version_keyword.ptr());
+  if (capsule == nullptr && PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
+    PyErr_Clear();
+    capsule = PyObject_CallNoArgs(method.ptr());
+  }
+  if (capsule == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_BufferError) == 0) throw nb::python_error();
+    refusal = take_python_error();
+  }
+  return nb::steal(capsule);
+}
+
+}  // namespace
+
+std::optional<Tensor> import_exchange(nb::handle object, const Layout& layout,
+                                      nb::handle on_release) {
+  const ExchangeType& type = exchange_of(object);
+  if (type.api == nullptr) return std::nullopt;
+  if (type.has_requires_grad && nb::cast<bool>(object.attr(names().requires_grad))) {
+    throw_error<ExchangeError>(
+        "as_tensor: requires_grad is set, and Penstock keeps no gradients; pass x.detach()");
+  }
+  dlpack::ManagedVersioned* managed = nullptr;
+  if (type.api->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
+    if (PyErr_Occurred() == nullptr) {
+      throw_error<TensorError>("DLPack: the exchange API of {} failed",
+                               nb::type_name(object.type()).c_str());
+    }
+    throw nb::python_error();
+  }
+  try {
+    check_version(*managed);
+    return wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release);
+  } catch (...) {
+    if (managed->deleter != nullptr) managed->deleter(managed);
+    throw;
+  }
+}
+
+std::optional<Tensor> import_dlpack(nb::handle object, const Layout& layout, nb::handle on_release,
+                                    PyRef& refusal) {
+  if (PyCapsule_CheckExact(object.ptr()) != 0) return wrap_capsule(object, layout, on_release);
+  PyObject* method = PyObject_GetAttr(object.ptr(), names().dlpack.ptr());
+  if (method == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_AttributeError) == 0) throw nb::python_error();
+    PyErr_Clear();
+    return std::nullopt;
+  }
+  const nb::object capsule = ask(nb::steal(method), refusal);
+  if (!capsule.is_valid()) return std::nullopt;
+  return wrap_capsule(capsule, layout, on_release);
+}
+
+}  // namespace penstock::pybridge

@@ -1,0 +1,27 @@
+// Python strings and constants that are used for each call, made once. With the GIL.
+#pragma once
+
+#include "pybridge/python.hpp"
+
+namespace penstock::pybridge {
+
+struct Names {
+  nb::str dlpack{"__dlpack__"};
+  nb::str exchange_api{"__dlpack_c_exchange_api__"};
+  nb::str requires_grad{"requires_grad"};
+  nb::str cuda_array{"__cuda_array_interface__"};
+  nb::str array{"__array_interface__"};
+  nb::str cuda_ptr{"cudaPtr"};
+  nb::str impl{"_impl"};
+  nb::tuple no_arguments;
+  nb::dict max_version_keyword;
+
+  Names() { max_version_keyword["max_version"] = nb::make_tuple(1, 3); }
+};
+
+[[nodiscard]] inline const Names& names() {
+  static auto* all = new Names;
+  return *all;
+}
+
+}  // namespace penstock::pybridge

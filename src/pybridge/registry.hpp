@@ -1,0 +1,20 @@
+// What the C++ side needs of the Python side: classes and functions, handed over once when the
+// package is imported, and looked up by field from then on. With the GIL.
+#pragma once
+
+#include <Python.h>
+
+namespace penstock::pybridge {
+
+struct Registry {
+  PyObject* device = nullptr;        // Device(str)
+  PyObject* stream = nullptr;        // Stream from (value, impl)
+  PyObject* dtype = nullptr;         // dtype object from a name
+  PyObject* dtype_name = nullptr;    // name from anything that says a dtype
+  PyObject* start_thread = nullptr;  // starts a daemon thread: "lane" or "retire"
+  PyObject* errors = nullptr;        // dict: name -> class
+};
+
+[[nodiscard]] Registry& registry();
+
+}  // namespace penstock::pybridge

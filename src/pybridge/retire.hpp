@@ -1,0 +1,31 @@
+// Python references and foreign deleters that C++ lets go, on whatever thread, end here. Who holds
+// the GIL inside a binding runs them at once; otherwise they wait in a list that a small Python-owned
+// thread empties within a millisecond. C++ workers never take the GIL for it.
+// Thread-safe.
+#pragma once
+
+#include <Python.h>
+
+namespace penstock::pybridge {
+
+/// Calls `call(context)` with the GIL, now or soon. After the interpreter has gone: never.
+void retire(void (*call)(void* context), void* context);
+/// Drops a reference.
+void retire(PyObject* object);
+
+/// While one lives the calling thread has the GIL, and what it retires is run at once.
+class RetireHere {
+ public:
+  RetireHere();
+  ~RetireHere();
+  RetireHere(const RetireHere&) = delete;
+  RetireHere& operator=(const RetireHere&) = delete;
+};
+
+/// Runs what waits in the list. With the GIL.
+void drain_retired();
+/// The body of the Python-owned thread; returns after stop_retiring(). Called with the GIL.
+void retire_loop();
+void stop_retiring();
+
+}  // namespace penstock::pybridge
