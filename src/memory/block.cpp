@@ -64,7 +64,10 @@ bool Block::is_complete(bool for_write) {
 order::check::Shadow* Block::shadow() {
   if (!order::check::is_on()) return nullptr;
   const std::lock_guard guard(lock_);
-  if (!shadow_) shadow_ = std::make_unique<order::check::Shadow>();
+  if (!shadow_) {
+    shadow_ = std::make_unique<order::check::Shadow>();
+    shadow_->base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data_));
+  }
   return shadow_.get();
 }
 

@@ -253,9 +253,11 @@ void Cache::out_of_memory(std::int64_t bytes, const char* reason) {
   {
     const std::lock_guard guard(mutex_);
     const std::int64_t idle = idle_bytes();
+    std::int64_t held = 0;  // what is only reserved, this allocation too, is not held
+    for (const Block* block : members_) held += static_cast<std::int64_t>(block->bytes_);
     text = fmt::format(
         "allocate: {} bytes on {}: {}; Penstock holds {} bytes live and {} idle in {} blocks", bytes,
-        device_.str(), reason, total_.load() - idle, idle, members_.size());
+        device_.str(), reason, held - idle, idle, members_.size());
     describers = describers_;
   }
   for (const auto& describer : describers) text += "; " + describer();

@@ -35,7 +35,8 @@ std::string thread_name() {
 
 std::string describe(const Access& access) {
   std::string text = fmt::format("{} of bytes {} to {} by {}", access.is_write ? "write" : "read",
-                                 access.range.begin, access.range.end(), access.tag.what);
+                                 access.range.begin - access.base, access.range.end() - access.base,
+                                 access.tag.what);
   text += fmt::format(" on {}, thread {}", access.actor_name, access.thread);
   if (!access.tag.place.empty()) text += fmt::format(", at {}", access.tag.place);
   if (!access.tag.label.empty()) text += fmt::format(", label \"{}\"", access.tag.label);
@@ -211,9 +212,8 @@ void access(Shadow& shadow, const Position& position, const Range& range, bool i
   Book& book = Book::get();
   const std::lock_guard guard(book.mutex);
   if (tag.label.empty()) tag.label = thread_label;
-  Access access{position,       range,
-                is_write,       std::move(tag),
-                thread_name(),  book.actors[position.actor]};
+  Access access{position,       range,         shadow.base,                 is_write,
+                std::move(tag), thread_name(), book.actors[position.actor]};
   std::vector<Race> found;
   for (const Access& earlier : shadow.accesses) {
     if (!earlier.is_write && !is_write) continue;

@@ -50,6 +50,7 @@ struct Range {
 struct Access {
   Position position;
   Range range;
+  std::int64_t base = 0;
   bool is_write = false;
   Tag tag;
   std::string thread;
@@ -57,9 +58,10 @@ struct Access {
 };
 
 /// What one block of memory has seen. Bounded: the oldest accesses are forgotten first.
-class Shadow {
- public:
+struct Shadow {
   std::vector<Access> accesses;
+  /// Address of the block, from which reports count bytes.
+  std::int64_t base = 0;
 };
 
 /// A stream, or a host thread.

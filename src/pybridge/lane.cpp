@@ -6,7 +6,7 @@
 namespace penstock::pybridge {
 namespace {
 
-thread_local bool inside = false;
+thread_local int inside = 0;
 
 }  // namespace
 
@@ -15,7 +15,10 @@ PythonLane& PythonLane::instance() {
   return *lane;
 }
 
-bool PythonLane::is_inside() const { return inside; }
+LaneGuest::LaneGuest() { ++inside; }
+LaneGuest::~LaneGuest() { --inside; }
+
+bool PythonLane::is_inside() const { return inside > 0; }
 
 void PythonLane::post(backend::host_detail::Strand& strand) {
   const std::lock_guard guard(mutex_);
@@ -39,9 +42,8 @@ void PythonLane::loop() {
       if (stopped_) return;
       strand = posted_.pop();
     }
-    inside = true;
+    const LaneGuest guest;
     strand->run_on_lane();
-    inside = false;
   }
 }
 

@@ -1,5 +1,6 @@
 // A Python thread that runs the Python tasks of host streams, one at a time. It waits without the
-// GIL; each task takes it for itself. A task that blocks on another Python task runs that one itself.
+// GIL; each task takes it for itself. A Python thread that is blocked by a Penstock wait is the lane's
+// guest: it may run the very task that it waits for.
 // Thread-safe. The lane lives until the process ends; its thread is Python's.
 #pragma once
 
@@ -33,6 +34,15 @@ class PythonLane final : public backend::Lane {
   RingQueue<Ref<backend::host_detail::Strand>> posted_;
   bool stopped_ = false;
   bool started_ = false;
+};
+
+/// While one lives the calling Python thread, which has given up the GIL, may run tasks of the lane.
+class LaneGuest {
+ public:
+  LaneGuest();
+  ~LaneGuest();
+  LaneGuest(const LaneGuest&) = delete;
+  LaneGuest& operator=(const LaneGuest&) = delete;
 };
 
 }  // namespace penstock::pybridge

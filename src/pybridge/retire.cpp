@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 namespace penstock::pybridge {
 namespace {
@@ -40,7 +41,6 @@ thread_local int here = 0;
 
 // With the GIL; an exception of Python's is reported and does not stop the rest.
 void run(Retired* entries) {
-  const RetireHere scope;
   Retired* oldest_first = nullptr;
   while (entries != nullptr) {
     Retired* next = entries->next;
@@ -63,7 +63,10 @@ RetireHere::~RetireHere() { --here; }
 
 void retire(void (*call)(void* context), void* context) {
   if (here > 0) {
+    // What is called is anybody's code: it may give up the GIL, and what it drops then has to wait.
+    const int outer = std::exchange(here, 0);
     call(context);
+    here = outer;
     return;
   }
   List& entries = list();

@@ -13,7 +13,8 @@ void retire(void (*call)(void* context), void* context);
 /// Drops a reference.
 void retire(PyObject* object);
 
-/// While one lives the calling thread has the GIL, and what it retires is run at once.
+/// While one lives the calling thread has the GIL, and what it retires is run at once. Around code of
+/// ours only, never around a call into Python.
 class RetireHere {
  public:
   RetireHere();

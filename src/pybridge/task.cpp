@@ -51,7 +51,6 @@ PythonTask::PythonTask(PyRef function, PyRef arguments, PyRef keywords, Ref<orde
 
 void PythonTask::run() {
   const nb::gil_scoped_acquire gil;
-  const RetireHere scope;
   PyRef value =
       PyRef::steal(PyObject_Call(function_.get(), arguments_.get(), keywords_.get()));
   if (!value) {
@@ -61,6 +60,7 @@ void PythonTask::run() {
   }
   note_results(value.get());
   result_->value = std::move(value);
+  const RetireHere scope;
   function_ = PyRef();
   arguments_ = PyRef();
   keywords_ = PyRef();

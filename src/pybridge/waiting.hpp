@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/time.hpp"
+#include "pybridge/lane.hpp"
 #include "pybridge/python.hpp"
 
 #include <cstdint>
@@ -16,6 +17,7 @@ void wait_interruptibly(Wait&& wait) {
   while (true) {
     {
       const nb::gil_scoped_release release;
+      const LaneGuest guest;
       if (wait(now_ns() + kSignalTickNs)) return;
     }
     if (PyErr_CheckSignals() != 0) throw nb::python_error();

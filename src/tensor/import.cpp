@@ -128,7 +128,7 @@ void check_address(const char* where, const ForeignArray& array, const Reach& re
   }
   if (array.device.is_cpu()) return;
   const auto info = backend::of(array.device).address_info(array.data);
-  if (info.kind == backend::MemoryKind::host || info.kind == backend::MemoryKind::unknown) {
+  if (info.kind == backend::MemoryKind::host) {
     throw_error<TensorError>("{}: data is said to be on {} but {:#x} is host memory", where,
                              array.device.str(), address);
   }
