@@ -11,6 +11,17 @@
 #include <utility>
 
 namespace penstock::pybridge {
+namespace {
+
+Device checked(Device device) {
+  if (!device.is_cpu() && device.index >= device_count()) {
+    throw_error<DeviceError>("device: \"{}\" was asked for, but this machine has {} GPUs that can be used",
+                             device.str(), device_count());
+  }
+  return device;
+}
+
+}  // namespace
 
 Shape shape_from(nb::handle object) {
   if (PyLong_Check(object.ptr())) return {nb::cast<std::int64_t>(object)};
@@ -19,6 +30,7 @@ Shape shape_from(nb::handle object) {
     throw_error<ArgumentTypeError>("shape: {} is no int and no sequence of ints",
                                    nb::type_name(object.type()).c_str());
   }
+  if (PyTuple_Check(object.ptr())) shape.reserve(static_cast<std::size_t>(PyTuple_Size(object.ptr())));
   for (nb::handle extent : object) {
     const long long number = PyLong_AsLongLong(nb::steal(PyNumber_Index(extent.ptr())).ptr());
     if (number == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
@@ -41,18 +53,17 @@ Device device_from(nb::handle object) {
     if (current_stream(Device::cpu()) != nullptr) return Device::cpu();
     return device_count() > 0 ? Device::cuda() : Device::cpu();
   }
+  if (PyUnicode_Check(object.ptr())) {
+    Py_ssize_t length = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(object.ptr(), &length);
+    if (text == nullptr) throw nb::python_error();
+    return checked(Device::parse({text, static_cast<std::size_t>(length)}));
+  }
   // torch.device("cuda:1") and jax devices say it as text; CuPy's have an index.
-  if (!PyUnicode_Check(object.ptr()) && nb::hasattr(object, "id") &&
-      nb::hasattr(object, "compute_capability")) {
-    return Device::cuda(nb::cast<std::int32_t>(object.attr("id")));
+  if (nb::hasattr(object, "id") && nb::hasattr(object, "compute_capability")) {
+    return checked(Device::cuda(nb::cast<std::int32_t>(object.attr("id"))));
   }
-  const auto text = nb::cast<std::string>(nb::str(object));
-  const Device device = Device::parse(text);
-  if (!device.is_cpu() && device.index >= device_count()) {
-    throw_error<DeviceError>("device: \"{}\" was asked for, but this machine has {} GPUs that can be used",
-                             text, device_count());
-  }
-  return device;
+  return checked(Device::parse(nb::cast<std::string>(nb::str(object))));
 }
 
 nb::object device_object(Device device) {

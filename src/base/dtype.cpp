@@ -50,18 +50,31 @@ std::string_view Dtype::name() const {
 }
 
 bool is_known(Dtype dtype) {
-  for (const Named& named : kNamed) {
-    if (named.dtype == dtype) return true;
+  const int bits = dtype.bits;
+  switch (dtype.code) {
+    case DtypeCode::int_:
+    case DtypeCode::uint:
+      return bits == 8 || bits == 16 || bits == 32 || bits == 64;
+    case DtypeCode::float_:
+      return bits == 16 || bits == 32 || bits == 64;
+    case DtypeCode::complex:
+      return bits == 64 || bits == 128;
+    case DtypeCode::bfloat:
+      return bits == 16;
+    case DtypeCode::bool_:
+      return bits == 8;
+    default:
+      return bits == 8 && dtype.code >= DtypeCode::float8_e3m4 &&
+             dtype.code <= DtypeCode::float8_e8m0fnu;
   }
-  return false;
 }
 
 Dtype dtype_from_name(std::string_view name) {
-  std::vector<std::string_view> names;
   for (const Named& named : kNamed) {
     if (named.name == name) return named.dtype;
-    names.push_back(named.name);
   }
+  std::vector<std::string_view> names;
+  for (const Named& named : kNamed) names.push_back(named.name);
   throw_error<TensorError>("dtype: unknown name \"{}\"; did you mean \"{}\"?", name,
                            nearest(name, names));
 }

@@ -1,6 +1,7 @@
 #include "order/slot.hpp"
 
 #include "base/throw.hpp"
+#include "trace/counter.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -14,6 +15,9 @@ constexpr std::size_t kMarksKept = 64;
 constexpr std::size_t kMarksUnqueried = 8;
 constexpr std::uint32_t kChunk = 128;
 constexpr std::uint32_t kChunks = 512;
+
+trace::Counter marks_made("order.marks");
+trace::Counter waits_made("order.waits");
 
 // Slots by index, in chunks that are never moved, so that at() needs no lock.
 struct Table {
@@ -146,6 +150,7 @@ Ref<Mark> Slot::record() {
   if (index_ < mark->slots_) mark->clock_[index_] = number;
   marks_.push(mark);
   published_.store(number);
+  marks_made.add();
   return mark;
 }
 
@@ -188,6 +193,7 @@ void Slot::wait(const Mark& mark) {
   const std::lock_guard guard(lock_);
   if (!over) {
     backend_->wait(stream_, mark.event_);
+    waits_made.add();
     dirty_.store(true);
   }
   clock_.raise(mark.snapshot());

@@ -20,7 +20,12 @@ nb::object dtype_object(Dtype dtype) {
 }
 
 Dtype dtype_from_object(nb::handle object) {
-  if (PyUnicode_Check(object.ptr())) return dtype_from_name(nb::cast<std::string>(object));
+  if (PyUnicode_Check(object.ptr())) {
+    Py_ssize_t length = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(object.ptr(), &length);
+    if (text == nullptr) throw nb::python_error();
+    return dtype_from_name({text, static_cast<std::size_t>(length)});
+  }
   return dtype_from_name(nb::cast<std::string>(nb::handle(registry().dtype_name)(object)));
 }
 

@@ -31,12 +31,12 @@ class ManagedOwner final : public ForeignOwner {
 
 class BufferOwner final : public ForeignOwner {
  public:
-  explicit BufferOwner(std::unique_ptr<Py_buffer> buffer) : buffer_(std::move(buffer)) {}
-  ~BufferOwner() override { PyBuffer_Release(buffer_.get()); }
+  explicit BufferOwner(const Py_buffer& buffer) : buffer_(buffer) {}
+  ~BufferOwner() override { PyBuffer_Release(&buffer_); }
   void abandon() override { forget_on_release(); }
 
  private:
-  std::unique_ptr<Py_buffer> buffer_;
+  Py_buffer buffer_;
 };
 
 std::unique_ptr<ForeignOwner> with(std::unique_ptr<ForeignOwner> owner, nb::handle on_release) {
@@ -83,9 +83,8 @@ std::unique_ptr<ForeignOwner> keep_managed(dlpack::ManagedVersioned* managed,
 std::unique_ptr<ForeignOwner> keep_managed(dlpack::Managed* managed, nb::handle on_release) {
   return with(std::make_unique<ManagedOwner<dlpack::Managed>>(managed), on_release);
 }
-std::unique_ptr<ForeignOwner> keep_buffer(std::unique_ptr<Py_buffer> buffer,
-                                          nb::handle on_release) {
-  return with(std::make_unique<BufferOwner>(std::move(buffer)), on_release);
+std::unique_ptr<ForeignOwner> keep_buffer(const Py_buffer& buffer, nb::handle on_release) {
+  return with(std::make_unique<BufferOwner>(buffer), on_release);
 }
 
 }  // namespace penstock::pybridge

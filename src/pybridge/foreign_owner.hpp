@@ -39,8 +39,8 @@ class ForeignOwner {
                                                          nb::handle on_release);
 [[nodiscard]] std::unique_ptr<ForeignOwner> keep_managed(dlpack::Managed* managed,
                                                          nb::handle on_release);
-/// Keeps a buffer and releases it.
-[[nodiscard]] std::unique_ptr<ForeignOwner> keep_buffer(std::unique_ptr<Py_buffer> buffer,
+/// Keeps a buffer that was got from the exporter, and releases it.
+[[nodiscard]] std::unique_ptr<ForeignOwner> keep_buffer(const Py_buffer& buffer,
                                                         nb::handle on_release);
 
 }  // namespace penstock::pybridge

@@ -131,10 +131,23 @@ Tensor wrap(const char* where, const ForeignArray& array, std::unique_ptr<Foreig
   }
 }
 
-std::unique_ptr<Py_buffer> buffer_of(nb::handle object) {
-  auto buffer = std::make_unique<Py_buffer>();
-  if (PyObject_GetBuffer(object.ptr(), buffer.get(), PyBUF_FULL_RO) != 0) throw nb::python_error();
-  return buffer;
+ForeignArray describe_buffer(const Py_buffer& buffer) {
+  if (buffer.suboffsets != nullptr) {
+    throw_error<TensorError>("as_tensor: the buffer has suboffsets; plain strides are accepted");
+  }
+  if (buffer.ndim > kMaxDims) {
+    throw_error<TensorError>("as_tensor: the buffer has {} dimensions; at most {} are accepted",
+                             buffer.ndim, kMaxDims);
+  }
+  static_assert(sizeof(Py_ssize_t) == sizeof(std::int64_t));
+  ForeignArray array;
+  array.dtype = dtype_from_format(buffer.format == nullptr ? "B" : buffer.format, buffer.itemsize);
+  array.data = buffer.buf;
+  array.ndim = buffer.ndim;
+  array.shape = reinterpret_cast<const std::int64_t*>(buffer.shape);
+  array.strides = reinterpret_cast<const std::int64_t*>(buffer.strides);
+  array.readonly = buffer.readonly != 0;
+  return array;
 }
 
 }  // namespace
@@ -171,8 +184,8 @@ std::optional<Tensor> import_cuda_array(nb::handle object, const Layout& layout,
 std::optional<Tensor> import_buffer(nb::handle object, const Layout& layout,
                                     nb::handle on_release) {
   if (PyObject_CheckBuffer(object.ptr()) == 0) return std::nullopt;
-  auto buffer = std::make_unique<Py_buffer>();
-  if (PyObject_GetBuffer(object.ptr(), buffer.get(), PyBUF_FULL_RO) != 0) {
+  Py_buffer buffer;
+  if (PyObject_GetBuffer(object.ptr(), &buffer, PyBUF_FULL_RO) != 0) {
     // NumPy refuses types that the protocol lacks: another protocol may have them.
     if (PyErr_ExceptionMatches(PyExc_BufferError) == 0 &&
         PyErr_ExceptionMatches(PyExc_ValueError) == 0) {
@@ -181,31 +194,15 @@ std::optional<Tensor> import_buffer(nb::handle object, const Layout& layout,
     PyErr_Clear();
     return std::nullopt;
   }
-  const Py_buffer& view = *buffer;
-  const auto owner_of = [&] { return keep_buffer(std::move(buffer), on_release); };
-  struct Release {
-    std::unique_ptr<Py_buffer>& held;
-    ~Release() {
-      if (held) PyBuffer_Release(held.get());
-    }
-  };
-  const Release release{buffer};
-  if (view.suboffsets != nullptr) {
-    throw_error<TensorError>("as_tensor: the buffer has suboffsets; plain strides are accepted");
-  }
-  if (view.ndim > kMaxDims) {
-    throw_error<TensorError>("as_tensor: the buffer has {} dimensions; at most {} are accepted",
-                             view.ndim, kMaxDims);
-  }
+  auto owner = keep_buffer(buffer, on_release);
   ForeignArray array;
-  array.dtype = dtype_from_format(view.format == nullptr ? "B" : view.format, view.itemsize);
-  array.data = view.buf;
-  array.ndim = view.ndim;
-  static_assert(sizeof(Py_ssize_t) == sizeof(std::int64_t));
-  array.shape = reinterpret_cast<const std::int64_t*>(view.shape);
-  array.strides = reinterpret_cast<const std::int64_t*>(view.strides);
-  array.readonly = view.readonly != 0;
-  return wrap("as_tensor", array, owner_of(), layout);
+  try {
+    array = describe_buffer(buffer);
+  } catch (...) {
+    owner->abandon();
+    throw;
+  }
+  return wrap("as_tensor", array, std::move(owner), layout);
 }
 
 std::optional<Tensor> import_array(nb::handle object, const Layout& layout, nb::handle on_release) {
@@ -222,13 +219,14 @@ std::optional<Tensor> import_array(nb::handle object, const Layout& layout, nb::
   }
   // No address: the data is a buffer, of the object itself if nothing is named, and `offset` counts.
   const nb::object holder = data.is_none() ? nb::borrow(object) : data;
-  auto buffer = buffer_of(holder);
   const std::int64_t offset =
       item(interface, "offset").is_none() ? 0 : integer(kWhere, "offset", item(interface, "offset"));
-  described.array.data = static_cast<std::byte*>(buffer->buf) + offset;
-  described.array.readonly = buffer->readonly != 0;
-  const std::int64_t length = buffer->len;
-  auto owner = keep_buffer(std::move(buffer), on_release);
+  Py_buffer buffer;
+  if (PyObject_GetBuffer(holder.ptr(), &buffer, PyBUF_FULL_RO) != 0) throw nb::python_error();
+  described.array.data = static_cast<std::byte*>(buffer.buf) + offset;
+  described.array.readonly = buffer.readonly != 0;
+  const std::int64_t length = buffer.len;
+  auto owner = keep_buffer(buffer, on_release);
   if (!fits_in(described.array, offset, length)) {
     owner->abandon();
     throw_error<TensorError>("{}: shape, strides and offset {} lead out of the buffer of {} bytes",

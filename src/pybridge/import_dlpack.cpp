@@ -4,55 +4,13 @@
 #include "pybridge/foreign_owner.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/names.hpp"
+#include "pybridge/type_traits.hpp"
 #include "tensor/import.hpp"
 
 #include <cstring>
-#include <unordered_map>
 
 namespace penstock::pybridge {
 namespace {
-
-// A type and its exchange API, or nullptr. Types are kept alive, or an address might come back as
-// another type; there are few of them.
-struct ExchangeType {
-  const dlpack::ExchangeApi* api = nullptr;
-  bool has_requires_grad = false;
-};
-constexpr std::size_t kTypesKept = 256;
-
-ExchangeType look_up(nb::handle type) {
-  ExchangeType found;
-  const nb::object capsule = nb::getattr(type, names().exchange_api, nb::none());
-  if (capsule.is_none() || PyCapsule_IsValid(capsule.ptr(), dlpack::kExchangeCapsule) == 0) return found;
-  const auto* api = static_cast<const dlpack::ExchangeApi*>(
-      PyCapsule_GetPointer(capsule.ptr(), dlpack::kExchangeCapsule));
-  while (api != nullptr && api->header.version.major != dlpack::kMajorVersion) {
-    api = reinterpret_cast<const dlpack::ExchangeApi*>(api->header.prev_api);
-  }
-  found.api = api;
-  found.has_requires_grad = nb::hasattr(type, names().requires_grad);
-  return found;
-}
-
-const ExchangeType& exchange_of(nb::handle object) {
-  static auto* types = new std::unordered_map<PyObject*, ExchangeType>;
-  static PyObject* last = nullptr;
-  static const ExchangeType* last_found = nullptr;
-  PyObject* type = object.type().ptr();
-  if (type == last) return *last_found;
-  auto found = types->find(type);
-  if (found == types->end()) {
-    if (types->size() == kTypesKept) {
-      for (auto& [kept, entry] : *types) Py_DECREF(kept);
-      types->clear();
-    }
-    Py_INCREF(type);
-    found = types->emplace(type, look_up(type)).first;
-  }
-  last = type;
-  last_found = &found->second;
-  return *last_found;
-}
 
 void check_version(const dlpack::ManagedVersioned& managed) {
   if (managed.version.major == dlpack::kMajorVersion) return;
@@ -125,16 +83,14 @@ nb::object ask(nb::handle method, PyRef& refusal) {
 
 }  // namespace
 
-std::optional<Tensor> import_exchange(nb::handle object, const Layout& layout,
-                                      nb::handle on_release) {
-  const ExchangeType& type = exchange_of(object);
-  if (type.api == nullptr) return std::nullopt;
+Tensor import_exchange(nb::handle object, const TypeTraits& type, const Layout& layout,
+                       nb::handle on_release) {
   if (type.has_requires_grad && nb::cast<bool>(object.attr(names().requires_grad))) {
     throw_error<ExchangeError>(
         "as_tensor: requires_grad is set, and Penstock keeps no gradients; pass x.detach()");
   }
   dlpack::ManagedVersioned* managed = nullptr;
-  if (type.api->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
+  if (type.exchange->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
     if (PyErr_Occurred() == nullptr) {
       throw_error<TensorError>("DLPack: the exchange API of {} failed",
                                nb::type_name(object.type()).c_str());

@@ -3,22 +3,28 @@
 #include "base/throw.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/py_tensor.hpp"
+#include "pybridge/type_traits.hpp"
 
 namespace penstock::pybridge {
 
 const Tensor* own_tensor(nb::handle object) {
-  PyTensor* own = nullptr;
-  return nb::try_cast<PyTensor*>(object, own) && own != nullptr ? &own->get() : nullptr;
+  return traits_of(object).is_own ? &nb::inst_ptr<PyTensor>(object)->get() : nullptr;
 }
 
 Tensor import_tensor(nb::handle object, Layout layout, nb::handle on_release) {
-  if (const Tensor* own = own_tensor(object); own != nullptr) {
+  const TypeTraits type = traits_of(object);
+  if (type.is_own) {
     if (!on_release.is_none()) {
       throw_error<TensorError>("as_tensor: on_release is for other libraries' memory, not for a Tensor");
     }
-    return layout.empty() ? *own : own->view(layout);
+    const Tensor& own = nb::inst_ptr<PyTensor>(object)->get();
+    return layout.empty() ? own : own.view(layout);
   }
-  if (auto tensor = import_exchange(object, layout, on_release)) return *std::move(tensor);
+  if (type.exchange != nullptr) return import_exchange(object, type, layout, on_release);
+  // NumPy's arrays say the same by the buffer protocol, in a fifth of the time.
+  if (type.is_numpy) {
+    if (auto tensor = import_buffer(object, layout, on_release)) return *std::move(tensor);
+  }
   PyRef refusal;
   if (auto tensor = import_dlpack(object, layout, on_release, refusal)) return *std::move(tensor);
   for (auto* import : {import_cuda_array, import_buffer, import_array, import_gpu_mat}) {

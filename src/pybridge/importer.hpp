@@ -7,6 +7,8 @@
 
 namespace penstock::pybridge {
 
+struct TypeTraits;
+
 /// Tried in this order: a Penstock tensor, DLPack's C exchange API, __dlpack__,
 /// __cuda_array_interface__, the buffer protocol, __array_interface__, an OpenCV GpuMat. Throws
 /// ArgumentTypeError for something else, TensorError for a wrong array; exceptions of the producer come
@@ -16,9 +18,11 @@ namespace penstock::pybridge {
 /// The tensor behind a Penstock tensor, nullptr if it is none.
 [[nodiscard]] const Tensor* own_tensor(nb::handle object);
 
-// One for each protocol. Empty: the object does not speak it.
-[[nodiscard]] std::optional<Tensor> import_exchange(nb::handle object, const Layout& layout,
-                                                    nb::handle on_release);
+/// By the C exchange API that the type has.
+[[nodiscard]] Tensor import_exchange(nb::handle object, const TypeTraits& type,
+                                     const Layout& layout, nb::handle on_release);
+
+// One for each other protocol. Empty: the object does not speak it.
 /// `refusal` gets the producer's BufferError, after which the next protocol is tried.
 [[nodiscard]] std::optional<Tensor> import_dlpack(nb::handle object, const Layout& layout,
                                                   nb::handle on_release, PyRef& refusal);

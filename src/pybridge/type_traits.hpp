@@ -1,0 +1,22 @@
+// What as_tensor has to know of a Python type, found once and cached. With the GIL.
+#pragma once
+
+#include <penstock/dlpack.hpp>
+
+#include "pybridge/python.hpp"
+
+namespace penstock::pybridge {
+
+struct TypeTraits {
+  /// DLPack's C exchange API of the type, nullptr if it has none.
+  const dlpack::ExchangeApi* exchange = nullptr;
+  bool has_requires_grad = false;
+  /// penstock.Tensor or a subclass.
+  bool is_own = false;
+  /// numpy.ndarray itself.
+  bool is_numpy = false;
+};
+
+[[nodiscard]] TypeTraits traits_of(nb::handle object);
+
+}  // namespace penstock::pybridge
