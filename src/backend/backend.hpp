@@ -23,10 +23,10 @@ enum class StreamHandle : std::uintptr_t { none = 0 };
 enum class EventHandle : std::uintptr_t { none = 0 };
 
 /// What an address is, and which memory to take.
-enum class MemoryKind : std::uint8_t { host, pinned, managed, device, unknown };
+enum class MemoryKind : std::uint8_t { host, pinned, managed, device };
 
 struct AddressInfo {
-  MemoryKind kind = MemoryKind::unknown;
+  MemoryKind kind = MemoryKind::host;
   Device device;
 };
 
@@ -115,15 +115,18 @@ class Backend {
   // Memory.
   [[nodiscard]] virtual Reservation reserve(int device, MemoryKind kind, std::size_t bytes) = 0;
   virtual void release(const Reservation& reservation) = 0;
-  /// `offset` and `bytes` are multiples of the page. OutOfMemory if there is none.
+  /// Makes one piece of memory there; `offset` and `bytes` are multiples of the page. A piece is
+  /// unmapped and exported whole, and a fill stays inside of one: a GPU has it so, and a piece costs
+  /// the same whatever its size. OutOfMemory if there is none.
   virtual void map(const Reservation& reservation, std::size_t offset, std::size_t bytes) = 0;
   virtual void unmap(const Reservation& reservation, std::size_t offset, std::size_t bytes) = 0;
-  /// Exports mapped pages; whoever opens them sees the same memory.
+  /// Exports a piece; whoever opens it sees the same memory. The caller closes the descriptor.
   [[nodiscard]] virtual MemoryExport export_memory(const Reservation& reservation,
                                                    std::size_t offset, std::size_t bytes) = 0;
   [[nodiscard]] virtual Reservation open_memory(int device, const MemoryExport& exported) = 0;
 
   // Streams.
+  /// Lower priorities run first, as CUDA has them; the host has one.
   [[nodiscard]] virtual StreamHandle create_stream(int device, int priority) = 0;
   /// What was queued still runs.
   virtual void destroy_stream(StreamHandle stream) = 0;
@@ -131,10 +134,11 @@ class Backend {
   [[nodiscard]] virtual std::uint64_t stream_id(StreamHandle stream) = 0;
   /// True if the calling thread is inside a host task of the stream.
   [[nodiscard]] virtual bool runs_here(StreamHandle stream) = 0;
+  /// The handles of CUDA's legacy and per-thread streams mean those of the device that is current.
   [[nodiscard]] virtual StreamHandle legacy_stream(int device) = 0;
   [[nodiscard]] virtual StreamHandle per_thread_stream(int device) = 0;
   /// Waits for all that was queued, at most until `deadline_ns`; false if that came first.
-  /// Rethrows the stream's first error and clears it.
+  /// Rethrows the stream's first error and clears it; a device fault stays.
   [[nodiscard]] virtual bool sync_stream(StreamHandle stream, std::int64_t deadline_ns) = 0;
 
   // Events: the semantics are CUDA's. A wait captures the newest record at the time of the call; an
@@ -142,7 +146,7 @@ class Backend {
   [[nodiscard]] virtual EventHandle create_event(int device) = 0;
   virtual void destroy_event(EventHandle event) = 0;
   virtual void record(EventHandle event, StreamHandle stream) = 0;
-  /// Records all that was queued on any stream of the device.
+  /// Records all that was queued on any stream of the device. Ends captures that are under way there.
   virtual void record_context(EventHandle event, int device) = 0;
   virtual void wait(StreamHandle stream, EventHandle event) = 0;
   /// True once complete, with an error or without.
@@ -168,8 +172,8 @@ class Backend {
 };
 
 [[nodiscard]] Backend& host();
-/// Without CUDA in the build or a driver on the machine every call but device_count() is a clear
-/// DeviceError.
+/// Without CUDA in the build or a driver on the machine there are no devices, every address is the
+/// host's, and what needs a device is a clear DeviceError. Its first call starts the driver.
 [[nodiscard]] Backend& cuda();
 [[nodiscard]] inline Backend& of(Device device) { return device.is_cpu() ? host() : cuda(); }
 

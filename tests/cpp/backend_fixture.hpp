@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -68,7 +69,12 @@ struct TestMemory {
     backend.map(range, 0, range.bytes);
   }
   TestMemory(Backend& from, const Reservation& opened) : backend(from), range(opened) {}
-  ~TestMemory() { backend.release(range); }
+  ~TestMemory() {
+    TestEvent everything(backend);  // a test that failed may have left work behind
+    backend.record_context(everything.handle, 0);
+    static_cast<void>(backend.sync(everything.handle, in_a_minute()));
+    backend.release(range);
+  }
   TestMemory(const TestMemory&) = delete;
   TestMemory& operator=(const TestMemory&) = delete;
 
@@ -95,23 +101,61 @@ struct NoTask final : HostTask {
   Lane* where_;
 };
 
+// Fills of a large buffer, twice as many as outlast a deadline time after time: a GPU that is
+// faster, or a tool that slows the calls down, takes more of them.
+class LongFills {
+ public:
+  explicit LongFills(Backend& backend)
+      : backend_(backend), buffer_(backend, MemoryKind::device, kBytes) {
+    while (!(outlast_deadline() && outlast_deadline() && outlast_deadline())) {
+      REQUIRE(count_ < 1 << 14);
+      count_ *= 2;
+    }
+    count_ *= 2;
+  }
+  void queue(StreamHandle stream) {
+    for (int i = 0; i < count_; ++i) backend_.fill(buffer_.range.address, 1, kBytes, stream);
+  }
+
+ private:
+  static constexpr std::size_t kBytes = std::size_t{512} << 20;
+  static constexpr std::int64_t kDeadlineNs = 20'000'000;
+
+  bool outlast_deadline() {
+    TestStream stream(backend_);
+    TestEvent end(backend_);
+    queue(stream.handle);
+    backend_.record(end.handle, stream.handle);
+    const bool over = backend_.sync(end.handle, now_ns() + kDeadlineNs);
+    const bool pending = !over && !backend_.query(end.handle);
+    stream.finish();
+    return pending;
+  }
+
+  Backend& backend_;
+  TestMemory buffer_;
+  int count_ = 16;
+};
+
 // Work on a stream that is not over until release(): on the host a task whose lane is held up,
-// which needs no worker; on a GPU some 30 ms of fills of a large buffer, which nothing can hurry.
+// which needs no worker; on a GPU long fills, which nothing can hurry.
 class SlowWork : private Lane {
  public:
-  SlowWork(Backend& backend, StreamHandle stream) : on_host_(is_host(backend)) {
-    if (on_host_) {
+  SlowWork(Backend& backend, StreamHandle stream) {
+    if (is_host(backend)) {
       backend.launch(stream, std::make_unique<NoTask>(static_cast<Lane*>(this)));
       return;
     }
-    constexpr std::size_t kBytes = std::size_t{256} << 20;
-    static auto* buffer = new TestMemory(backend, MemoryKind::device, kBytes);
-    for (int i = 0; i < 400; ++i) backend.fill(buffer->range.address, 1, kBytes, stream);
+    static auto* fills = new LongFills(backend);
+    fills->queue(stream);
+    backend.record(end_.emplace(backend).handle, stream);
   }
   ~SlowWork() override { release(); }
 
+  [[nodiscard]] bool is_over() { return end_ ? end_->backend.query(end_->handle) : released_; }
+
   void release() {
-    if (!on_host_ || released_) return;
+    if (end_ || released_) return;
     released_ = true;
     while (held_.load() == nullptr) std::this_thread::yield();
     held_.load()->run_on_lane();
@@ -121,7 +165,7 @@ class SlowWork : private Lane {
   void post(host_detail::Strand& strand) override { held_.store(&strand); }
   [[nodiscard]] bool is_inside() const override { return false; }
 
-  const bool on_host_;
+  std::optional<TestEvent> end_;  // on a GPU
   bool released_ = false;
   std::atomic<host_detail::Strand*> held_{nullptr};
 };

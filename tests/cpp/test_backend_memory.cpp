@@ -4,51 +4,160 @@
 #include <penstock/error.hpp>
 #include <unistd.h>
 
+#include <utility>
+
 using namespace penstock;
 using namespace penstock::backend;
 using namespace penstock::backend::test;
 
-TEST_CASE("contract: pages are mapped, filled, copied and unmapped inside a reservation") {
-  on_each_backend([](Backend& backend) {
-    TestStream stream(backend);
-    const std::size_t page = backend.properties(0).page_bytes;
-    REQUIRE(page > 0);
+namespace {
+
+// Reserved addresses, in which a test maps its pieces; counted in pages.
+struct TestRange : TestMemory {
+  TestRange(Backend& from, MemoryKind kind, std::size_t pages)
+      : TestMemory(from, from.reserve(0, kind, pages * from.properties(0).page_bytes)),
+        page(from.properties(0).page_bytes) {}
+
+  void map(std::size_t first, std::size_t pages) { backend.map(range, first * page, pages * page); }
+  void unmap(std::size_t first, std::size_t pages) {
+    backend.unmap(range, first * page, pages * page);
+  }
+  MemoryExport export_piece(std::size_t first, std::size_t pages) {
+    return backend.export_memory(range, first * page, pages * page);
+  }
+  void fill(std::size_t first, std::size_t pages, std::uint8_t value, StreamHandle stream) {
+    backend.fill(static_cast<char*>(range.address) + first * page, value, pages * page, stream);
+  }
+  bool holds(std::size_t first, std::size_t pages, std::uint8_t value, StreamHandle stream) {
+    const auto values = read(stream, first * page, pages * page);
+    return std::all_of(values.begin(), values.end(), [=](auto one) { return one == value; });
+  }
+
+  std::size_t page;
+};
+
+template <class Body>
+void on_each_kind(Body&& body) {
+  on_each_backend([&](Backend& backend) {
     for (const MemoryKind kind : {own_kind(backend), MemoryKind::pinned}) {
-      const Reservation range = backend.reserve(0, kind, 8 * page - 1);
-      CHECK(range.bytes == 8 * page);
-      auto* bytes = static_cast<char*>(range.address);
-      backend.map(range, 2 * page, 4 * page);
-      backend.fill(bytes + 2 * page, 0x5A, 4 * page, stream.handle);
-      std::vector<std::uint8_t> values(4 * page);
-      backend.copy(values.data(), bytes + 2 * page, values.size(), stream.handle);
-      stream.finish();
-      CHECK(std::all_of(values.begin(), values.end(), [](auto value) { return value == 0x5A; }));
-      backend.unmap(range, 3 * page, 2 * page);  // the pages beside them stay
-      values.assign(page, 0);
-      backend.copy(values.data(), bytes + 5 * page, page, stream.handle);
-      backend.map(range, 3 * page, page);
-      backend.fill(bytes + 3 * page, 1, page, stream.handle);
-      stream.finish();
-      CHECK(std::all_of(values.begin(), values.end(), [](auto value) { return value == 0x5A; }));
-      backend.release(range);
+      INFO((kind == MemoryKind::pinned ? "pinned memory" : "the backend's own memory"));
+      body(backend, kind);
     }
   });
 }
 
-TEST_CASE("contract: a range outside of the reservation, or not of whole pages, is refused") {
-  on_each_backend([](Backend& backend) {
+}  // namespace
+
+TEST_CASE("contract: pieces are mapped, filled, copied and unmapped inside a reservation") {
+  on_each_kind([](Backend& backend, MemoryKind kind) {
+    TestStream stream(backend);
     const std::size_t page = backend.properties(0).page_bytes;
-    for (const MemoryKind kind : {own_kind(backend), MemoryKind::pinned}) {
-      const Reservation range = backend.reserve(0, kind, 4 * page);
-      CHECK_THROWS_AS(backend.map(range, 0, 5 * page), Error);
-      CHECK_THROWS_AS(backend.map(range, 4 * page, page), Error);
-      CHECK_THROWS_AS(backend.map(range, 2 * page, SIZE_MAX - page + 1), Error);
-      CHECK_THROWS_AS(backend.map(range, 1, page), Error);
-      CHECK_THROWS_AS(backend.map(range, 0, page + 1), Error);
-      CHECK_THROWS_AS(backend.map(range, 0, 0), Error);
-      CHECK_THROWS_AS(backend.unmap(range, 4 * page, page), Error);
-      backend.release(range);
+    REQUIRE(page > 0);
+    TestMemory odd(backend, kind, 8 * page - 1);
+    CHECK(odd.range.bytes == 8 * page);
+
+    TestRange memory(backend, kind, 8);
+    memory.map(2, 2);
+    memory.map(4, 1);
+    memory.map(7, 1);  // left to release()
+    memory.fill(2, 2, 0x5A, stream.handle);
+    memory.fill(4, 1, 0x66, stream.handle);
+    CHECK(memory.holds(2, 2, 0x5A, stream.handle));
+    memory.unmap(2, 2);
+    CHECK(memory.holds(4, 1, 0x66, stream.handle));  // the piece beside it stays
+    memory.map(3, 1);
+    memory.map(0, 3);
+    memory.fill(3, 1, 1, stream.handle);
+    memory.fill(0, 3, 2, stream.handle);
+    CHECK(memory.holds(3, 1, 1, stream.handle));
+    CHECK(memory.holds(0, 3, 2, stream.handle));
+    CHECK(memory.holds(4, 1, 0x66, stream.handle));
+  });
+}
+
+TEST_CASE("contract: a range outside of the reservation, or not of whole pages, is refused") {
+  on_each_kind([](Backend& backend, MemoryKind kind) {
+    const TestRange memory(backend, kind, 4);
+    const Reservation& range = memory.range;
+    const std::size_t page = memory.page;
+    CHECK_THROWS_AS(backend.map(range, 0, 5 * page), Error);
+    CHECK_THROWS_AS(backend.map(range, 4 * page, page), Error);
+    CHECK_THROWS_AS(backend.map(range, 2 * page, SIZE_MAX - page + 1), Error);
+    CHECK_THROWS_AS(backend.map(range, 1, page), Error);
+    CHECK_THROWS_AS(backend.map(range, 0, page + 1), Error);
+    CHECK_THROWS_AS(backend.map(range, 0, 0), Error);
+    CHECK_THROWS_AS(backend.unmap(range, 4 * page, page), Error);
+  });
+}
+
+TEST_CASE(
+    "contract: a piece stays whole: another range of it is not mapped, unmapped or exported") {
+  on_each_kind([](Backend& backend, MemoryKind kind) {
+    TestStream stream(backend);
+    TestRange memory(backend, kind, 8);
+    memory.map(2, 2);
+    memory.map(4, 2);
+    memory.fill(2, 2, 1, stream.handle);
+    memory.fill(4, 2, 2, stream.handle);
+    for (const auto& [first, pages] : {std::pair{2, 2}, {2, 1}, {3, 1}, {3, 2}, {1, 2}, {0, 8}}) {
+      INFO("pages " << first << "+" << pages);
+      CHECK_THROWS_AS(memory.map(first, pages), Error);
     }
+    // Half a piece, two of them, parts of two, with more on either side, and none.
+    for (const auto& [first, pages] :
+         {std::pair{2, 1}, {3, 1}, {2, 4}, {3, 2}, {1, 3}, {4, 3}, {0, 8}, {0, 1}, {6, 1}}) {
+      INFO("pages " << first << "+" << pages);
+      CHECK(thrown_by([&] { memory.unmap(first, pages); }).find("unmap") == 0);
+      CHECK(thrown_by([&] {
+              static_cast<void>(memory.export_piece(first, pages));
+            }).find("export_memory") == 0);
+    }
+    CHECK(memory.holds(2, 2, 1, stream.handle));
+    CHECK(memory.holds(4, 2, 2, stream.handle));
+    CHECK(thrown_by([&] { memory.unmap(6, 1); }).find("no piece") != std::string::npos);
+    memory.unmap(2, 2);
+    CHECK_THROWS_AS(memory.unmap(2, 2), Error);
+    CHECK_THROWS_AS(static_cast<void>(memory.export_piece(2, 2)), Error);
+    memory.map(1, 3);
+  });
+}
+
+TEST_CASE("contract: a reservation that was released is refused") {
+  on_each_kind([](Backend& backend, MemoryKind kind) {
+    const std::size_t page = backend.properties(0).page_bytes;
+    const Reservation range = backend.reserve(0, kind, page);
+    backend.release(range);
+    CHECK_THROWS_AS(backend.map(range, 0, page), Error);
+    CHECK_THROWS_AS(backend.unmap(range, 0, page), Error);
+    CHECK_THROWS_AS(static_cast<void>(backend.export_memory(range, 0, page)), Error);
+    CHECK_THROWS_AS(backend.release(range), Error);
+  });
+}
+
+TEST_CASE(
+    "contract: an exported piece is the same memory where it is opened, and outlives its owner") {
+  on_each_backend([](Backend& backend) {
+    TestStream stream(backend);
+    const MemoryKind kind = is_host(backend) ? MemoryKind::pinned : MemoryKind::device;
+    TestRange owner(backend, kind, 4);
+    owner.map(0, 1);
+    owner.map(1, 3);
+    owner.fill(0, 1, 0x11, stream.handle);
+    owner.fill(1, 3, 0x22, stream.handle);
+    const MemoryExport exported = owner.export_piece(1, 3);
+    TestMemory opened(backend, backend.open_memory(0, exported));
+    close(exported.file_descriptor);
+    REQUIRE(opened.range.bytes == 3 * owner.page);
+    CHECK(opened.range.address != owner.range.address);
+
+    CHECK(opened.all(stream.handle, 0x22));
+    backend.fill(opened.range.address, 0x33, opened.range.bytes, stream.handle);
+    CHECK(owner.holds(1, 3, 0x33, stream.handle));
+    CHECK(owner.holds(0, 1, 0x11, stream.handle));
+    CHECK_THROWS_AS(backend.unmap(opened.range, 0, owner.page), Error);
+    owner.unmap(1, 3);
+    CHECK(opened.all(stream.handle, 0x33));
+    CHECK_THROWS_AS(static_cast<void>(backend.open_memory(0, {-1, owner.page})), Error);
   });
 }
 
@@ -97,7 +206,8 @@ TEST_CASE("contract: properties and memory are there, other devices are not") {
     CHECK_THROWS_AS(backend.make_current(beyond), DeviceError);
     CHECK_THROWS_AS(static_cast<void>(backend.create_stream(beyond, 0)), DeviceError);
     CHECK_THROWS_AS(static_cast<void>(backend.properties(-1)), DeviceError);
-    CHECK_THROWS_AS(static_cast<void>(backend.reserve(0, MemoryKind::unknown, 1)), DeviceError);
+    const MemoryKind foreign = is_host(backend) ? MemoryKind::device : MemoryKind::host;
+    CHECK_THROWS_AS(static_cast<void>(backend.reserve(0, foreign, 1)), DeviceError);
   });
 }
 
@@ -106,12 +216,30 @@ TEST_CASE("contract: CUDA refuses host tasks, empty streams and memory that it c
   const TestStream stream(cuda());
   CHECK_THROWS_AS(cuda().launch(stream.handle, std::make_unique<NoTask>(nullptr)), DeviceError);
   CHECK_THROWS_AS(static_cast<void>(cuda().stream_id(StreamHandle::none)), StreamError);
-  // More pages than there are: none of them stays behind.
+  // More than there is: nothing of it stays behind.
   const MemoryInfo before = cuda().memory_info(0);
   const Reservation range = cuda().reserve(0, MemoryKind::device, 2 * before.total_bytes);
   CHECK_THROWS_AS(cuda().map(range, 0, range.bytes), OutOfMemory);
   CHECK(cuda().memory_info(0).free_bytes > before.free_bytes - (std::int64_t{64} << 20));
   cuda().release(range);
+}
+
+TEST_CASE("contract: what CUDA unmaps or releases is free again") {
+  if (cuda().device_count() == 0) return;
+  constexpr std::int64_t kBytes = std::int64_t{1} << 28;
+  const auto free_bytes = [] { return cuda().memory_info(0).free_bytes; };
+  const std::int64_t before = free_bytes();
+  for (const bool is_unmapped : {true, false}) {
+    const Reservation range = cuda().reserve(0, MemoryKind::device, kBytes);
+    cuda().map(range, 0, kBytes);
+    const int descriptor = cuda().export_memory(range, 0, kBytes).file_descriptor;
+    close(descriptor);
+    CHECK(free_bytes() <= before - kBytes / 2);
+    if (is_unmapped) cuda().unmap(range, 0, kBytes);
+    CHECK((free_bytes() >= before - kBytes / 2) == is_unmapped);
+    cuda().release(range);
+    CHECK(free_bytes() >= before - kBytes / 2);
+  }
 }
 
 TEST_CASE("contract: without a driver there are no devices, and every call says why") {

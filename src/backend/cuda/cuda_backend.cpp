@@ -1,4 +1,5 @@
 #include "backend/backend.hpp"
+#include "backend/cuda/allocation.hpp"
 #include "backend/cuda/driver.hpp"
 #include "backend/cuda/memory.hpp"
 #include "base/spin_lock.hpp"

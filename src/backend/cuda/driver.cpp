@@ -73,11 +73,11 @@ std::string_view name_of(std::string_view call) {
   return call.substr(0, call.find('('));
 }
 
-std::string place_of(const std::source_location& where) {
-  const std::string_view path = where.file_name();
+std::string place_of(Place where) {
+  const std::string_view path = where.file;
   const std::size_t slash = path.rfind('/');
   return fmt::format("{}:{}", slash == std::string_view::npos ? path : path.substr(slash + 1),
-                     where.line());
+                     where.line);
 }
 
 [[noreturn]] void refuse(cudaError_t status, const char* missing) {
@@ -136,7 +136,7 @@ const char* advice(cudaError_t status) {
   }
 }
 
-std::string describe(cudaError_t status, std::string_view call, const std::source_location& where) {
+std::string describe(cudaError_t status, std::string_view call, Place where) {
   return fmt::format("{} gave {} ({}) at {}: {}", name_of(call), cudaGetErrorName(status),
                      cudaGetErrorString(status), place_of(where), advice(status));
 }
@@ -229,8 +229,7 @@ bool is_fault(cudaError_t status) {
 }
 
 // A fault breaks one context, and every call in that context tells; so each is asked.
-std::exception_ptr note_fault(cudaError_t status, std::string_view call,
-                              const std::source_location& where) {
+std::exception_ptr note_fault(cudaError_t status, std::string_view call, Place where) {
   Found& here = found();
   auto error = std::make_exception_ptr(DeviceError(describe(status, call, where)));
   std::exception_ptr first;
@@ -250,14 +249,14 @@ std::exception_ptr note_fault(cudaError_t status, std::string_view call,
   return first ? first : error;
 }
 
-void fail(cudaError_t status, std::string_view call, const std::source_location& where) {
+void fail(cudaError_t status, std::string_view call, Place where) {
   // The runtime remembers it, and whoever checks a kernel launch next would take it for his own.
   static_cast<void>(cudaGetLastError());
   if (status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice) refuse(status, nullptr);
   if (is_fault(status)) std::rethrow_exception(note_fault(status, call, where));
-  std::string text = describe(status, call, where);
-  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(std::move(text));
-  throw DeviceError(std::move(text));
+  const std::string text = describe(status, call, where);
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(text);
+  throw DeviceError(text);
 }
 
 }  // namespace penstock::backend::cuda_detail

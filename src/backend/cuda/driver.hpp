@@ -7,7 +7,6 @@
 #include <cuda_runtime_api.h>
 
 #include <exception>
-#include <source_location>
 #include <string_view>
 
 /// Checks a call of the runtime or of the driver: `CUDA_TRY(cudaEventRecord(event, stream))`.
@@ -15,18 +14,39 @@
 
 namespace penstock::backend::cuda_detail {
 
+/// Where a check stands: the line that the function with this default argument is called on.
+struct Place {
+  const char* file;
+  int line;
+  static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 // What is not in the runtime, or costs more there, or would make a context.
-#define PENSTOCK_DRIVER_FUNCTIONS(X)                                                            \
-  X(cuCtxGetCurrent)                                                                            \
-  X(cuCtxPushCurrent)                                                                           \
-  X(cuCtxPopCurrent)                                                                            \
-  X(cuCtxRecordEvent) X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuEventQuery)       \
-      X(cuMemAddressFree) X(cuMemAddressReserve) X(cuMemCreate) X(cuMemExportToShareableHandle) \
-          X(cuMemGetAllocationGranularity) X(cuMemGetAllocationPropertiesFromHandle)            \
-              X(cuMemImportFromShareableHandle) X(cuMemMap) X(cuMemRelease)                     \
-                  X(cuMemRetainAllocationHandle) X(cuMemSetAccess) X(cuMemUnmap)                \
-                      X(cuPointerGetAttributes) X(cuStreamQuery)                                \
-                          X(cuThreadExchangeStreamCaptureMode)
+#define PENSTOCK_DRIVER_FUNCTIONS(X)        \
+  X(cuCtxGetCurrent)                        \
+  X(cuCtxPushCurrent)                       \
+  X(cuCtxPopCurrent)                        \
+  X(cuCtxRecordEvent)                       \
+  X(cuDeviceGetAttribute)                   \
+  X(cuDevicePrimaryCtxRetain)               \
+  X(cuEventQuery)                           \
+  X(cuMemAddressFree)                       \
+  X(cuMemAddressReserve)                    \
+  X(cuMemCreate)                            \
+  X(cuMemExportToShareableHandle)           \
+  X(cuMemGetAllocationGranularity)          \
+  X(cuMemGetAllocationPropertiesFromHandle) \
+  X(cuMemImportFromShareableHandle)         \
+  X(cuMemMap)                               \
+  X(cuMemRelease)                           \
+  X(cuMemRetainAllocationHandle)            \
+  X(cuMemSetAccess)                         \
+  X(cuMemUnmap)                             \
+  X(cuPointerGetAttributes)                 \
+  X(cuStreamQuery)                          \
+  X(cuThreadExchangeStreamCaptureMode)
 
 struct Driver {
 #define PENSTOCK_MEMBER(name) decltype(&::name) name = nullptr;
@@ -66,18 +86,15 @@ class ContextScope {
 [[nodiscard]] bool is_fault(cudaError_t status);
 /// Marks the devices that such an error came from; gives their first one.
 std::exception_ptr note_fault(cudaError_t status, std::string_view call,
-                              const std::source_location& where = std::source_location::current());
+                              Place where = Place::here());
 
-[[noreturn]] void fail(cudaError_t status, std::string_view call,
-                       const std::source_location& where);
-inline void check(cudaError_t status, const char* call,
-                  const std::source_location& where = std::source_location::current()) {
+[[noreturn]] void fail(cudaError_t status, std::string_view call, Place where);
+inline void check(cudaError_t status, const char* call, Place where = Place::here()) {
   if (status != cudaSuccess) [[unlikely]]
     fail(status, call, where);
 }
 // The driver's codes have the same numbers as the runtime's.
-inline void check(CUresult status, const char* call,
-                  const std::source_location& where = std::source_location::current()) {
+inline void check(CUresult status, const char* call, Place where = Place::here()) {
   if (status != CUDA_SUCCESS) [[unlikely]]
     fail(static_cast<cudaError_t>(status), call, where);
 }

@@ -1,6 +1,6 @@
 #include "backend/host/memory.hpp"
 
-#include "base/spin_lock.hpp"
+#include "backend/pieces.hpp"
 #include "base/throw.hpp"
 
 #include <fcntl.h>
@@ -15,43 +15,52 @@
 #include <string>
 #include <system_error>
 #include <unordered_map>
+#include <utility>
 
 namespace penstock::backend::host_detail {
 namespace {
 
-// The shared memory behind each pinned reservation.
-struct SharedFiles {
-  SpinLock lock;
-  std::unordered_map<void*, int> descriptors;
+constexpr int kNothing = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+struct Range {
+  Reservation reservation;
+  Pieces pieces;
 };
 
-SharedFiles& shared_files() {
-  static auto* files = new SharedFiles;
-  return *files;
+struct Ranges {
+  std::mutex mutex;
+  std::unordered_map<void*, Range> all;
+};
+
+Ranges& ranges() {
+  static auto* ranges = new Ranges;
+  return *ranges;
+}
+
+auto find(const char* call, const Reservation& reservation) {
+  const auto found = ranges().all.find(reservation.address);
+  if (found != ranges().all.end()) return found;
+  throw_error<Error>("{}: {} is no reservation of the host, or was released", call,
+                     reservation.address);
 }
 
 std::string reason() { return std::generic_category().message(errno); }
 
-int shared_file(const void* address) {
-  SharedFiles& files = shared_files();
-  const std::lock_guard guard(files.lock);
-  const auto found = files.descriptors.find(const_cast<void*>(address));
-  return found == files.descriptors.end() ? -1 : found->second;
-}
-
-void check_range(const char* where, const Reservation& reservation, std::size_t offset,
-                 std::size_t bytes) {
-  const std::size_t page = page_bytes();
-  if (offset % page != 0 || bytes % page != 0 || bytes == 0 || offset > reservation.bytes ||
-      bytes > reservation.bytes - offset) {
-    throw_error<Error>(
-        "{}: range {}+{} does not fit a reservation of {} bytes in pages of {} bytes", where, offset,
-        bytes, reservation.bytes, page);
-  }
-}
-
 char* at(const Reservation& reservation, std::size_t offset) {
   return static_cast<char*>(reservation.address) + offset;
+}
+
+void close_file(const Piece& piece) {
+  if (piece.file_descriptor >= 0) close(piece.file_descriptor);
+}
+
+// Each pinned piece is a file of its own: that is what another process can open.
+bool map_file(Piece& piece, char* address) {
+  piece.file_descriptor = memfd_create("penstock", MFD_CLOEXEC);
+  return piece.file_descriptor >= 0 &&
+         ftruncate(piece.file_descriptor, static_cast<off_t>(piece.bytes)) == 0 &&
+         mmap(address, piece.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+              piece.file_descriptor, 0) != MAP_FAILED;
 }
 
 std::int64_t read_number(const char* path) {
@@ -68,74 +77,67 @@ std::size_t page_bytes() {
 }
 
 Reservation reserve(MemoryKind kind, std::size_t bytes) {
-  const std::size_t page = page_bytes();
-  const std::size_t rounded = (bytes + page - 1) / page * page;
-  void* address = MAP_FAILED;
-  if (kind == MemoryKind::pinned) {
-    const int descriptor = memfd_create("penstock", MFD_CLOEXEC);
-    if (descriptor < 0 || ftruncate(descriptor, static_cast<off_t>(rounded)) != 0) {
-      if (descriptor >= 0) close(descriptor);
-      throw_error<OutOfMemory>("reserve: {} bytes of shared memory: {}", rounded, reason());
-    }
-    address = mmap(nullptr, rounded, PROT_NONE, MAP_SHARED, descriptor, 0);
-    if (address == MAP_FAILED) {
-      close(descriptor);
-    } else {
-      const std::lock_guard guard(shared_files().lock);
-      shared_files().descriptors[address] = descriptor;
-    }
-  } else if (kind == MemoryKind::host) {
-    address = mmap(nullptr, rounded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  } else {
+  if (kind != MemoryKind::host && kind != MemoryKind::pinned) {
     throw_error<DeviceError>("reserve: the host has host and pinned memory only");
   }
+  const std::size_t page = page_bytes();
+  const std::size_t rounded = (bytes + page - 1) / page * page;
+  void* address = mmap(nullptr, rounded, PROT_NONE, kNothing, -1, 0);
   if (address == MAP_FAILED) {
     throw_error<OutOfMemory>("reserve: {} bytes of addresses: {}", rounded, reason());
   }
-  return {address, rounded, kind, 0};
+  const Reservation made{address, rounded, kind, 0};
+  const std::lock_guard guard(ranges().mutex);
+  ranges().all.emplace(address, Range{made, Pieces(rounded, page)});
+  return made;
 }
 
 void release(const Reservation& reservation) {
-  munmap(reservation.address, reservation.bytes);
-  if (const int descriptor = shared_file(reservation.address); descriptor >= 0) {
-    {
-      const std::lock_guard guard(shared_files().lock);
-      shared_files().descriptors.erase(reservation.address);
-    }
-    close(descriptor);
-  }
+  const auto node = [&] {
+    const std::lock_guard guard(ranges().mutex);
+    return ranges().all.extract(find("release", reservation));
+  }();
+  const Range& range = node.mapped();
+  munmap(range.reservation.address, range.reservation.bytes);
+  for (const auto& [offset, piece] : range.pieces) close_file(piece);
 }
 
 void map(const Reservation& reservation, std::size_t offset, std::size_t bytes) {
-  check_range("map", reservation, offset, bytes);
-  if (mprotect(at(reservation, offset), bytes, PROT_READ | PROT_WRITE) != 0) {
-    throw_error<OutOfMemory>("map: {} bytes of host memory: {}", bytes, reason());
-  }
+  const std::lock_guard guard(ranges().mutex);
+  Range& range = find("map", reservation)->second;
+  Piece& piece = range.pieces.add(offset, bytes);
+  char* address = at(range.reservation, offset);
+  const bool is_mapped = range.reservation.kind == MemoryKind::pinned
+                             ? map_file(piece, address)
+                             : mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
+  if (is_mapped) return;
+  const std::string why = reason();
+  close_file(piece);
+  range.pieces.remove(offset);
+  throw_error<OutOfMemory>("map: {} bytes of host memory: {}", bytes, why);
 }
 
 void unmap(const Reservation& reservation, std::size_t offset, std::size_t bytes) {
-  check_range("unmap", reservation, offset, bytes);
-  char* address = at(reservation, offset);
-  if (const int descriptor = shared_file(reservation.address); descriptor >= 0) {
-    fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-              static_cast<off_t>(bytes));
-  } else {
-    madvise(address, bytes, MADV_DONTNEED);
-  }
-  if (mprotect(address, bytes, PROT_NONE) != 0) {
+  const std::lock_guard guard(ranges().mutex);
+  Range& range = find("unmap", reservation)->second;
+  const Piece& piece = range.pieces.require("unmap", offset, bytes);
+  void* address = at(range.reservation, offset);
+  if (mmap(address, bytes, PROT_NONE, kNothing | MAP_FIXED, -1, 0) == MAP_FAILED) {
     throw_error<Error>("unmap: {} bytes of host memory: {}", bytes, reason());
   }
+  close_file(piece);
+  range.pieces.remove(offset);
 }
 
 MemoryExport export_memory(const Reservation& reservation, std::size_t offset, std::size_t bytes) {
-  check_range("export_memory", reservation, offset, bytes);
-  const int descriptor = shared_file(reservation.address);
-  if (descriptor < 0 || offset != 0 || bytes != reservation.bytes) {
+  const std::lock_guard guard(ranges().mutex);
+  const Range& range = find("export_memory", reservation)->second;
+  const Piece& piece = range.pieces.require("export_memory", offset, bytes);
+  if (piece.file_descriptor < 0) {
     throw_error<Error>(
-        "export_memory: only a whole reservation of pinned memory can be exported; this is {}",
-        descriptor < 0 ? "private host memory" : "a part of one");
+        "export_memory: this is private host memory; only pinned memory can be exported");
   }
-  const int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  const int duplicate = fcntl(piece.file_descriptor, F_DUPFD_CLOEXEC, 0);
   if (duplicate < 0) throw_error<Error>("export_memory: {}", reason());
   return {duplicate, bytes};
 }
@@ -145,23 +147,23 @@ Reservation open_memory(const MemoryExport& exported) {
   if (descriptor < 0) {
     throw_error<Error>("open_memory: file descriptor {}: {}", exported.file_descriptor, reason());
   }
-  void* address =
-      mmap(nullptr, exported.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  void* address = mmap(nullptr, exported.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
   if (address == MAP_FAILED) {
     close(descriptor);
     throw_error<Error>("open_memory: {} bytes: {}", exported.bytes, reason());
   }
-  const std::lock_guard guard(shared_files().lock);
-  shared_files().descriptors[address] = descriptor;
-  return {address, exported.bytes, MemoryKind::pinned, 0};
+  Range range{{address, exported.bytes, MemoryKind::pinned, 0},
+              Pieces(exported.bytes, exported.bytes)};
+  range.pieces.add(0, exported.bytes).file_descriptor = descriptor;
+  const std::lock_guard guard(ranges().mutex);
+  return ranges().all.emplace(address, std::move(range)).first->second.reservation;
 }
 
 MemoryInfo memory_info() {
   const auto page = static_cast<std::int64_t>(page_bytes());
   MemoryInfo info{sysconf(_SC_AVPHYS_PAGES) * page, sysconf(_SC_PHYS_PAGES) * page};
-  const std::int64_t limit =
-      std::min(read_number("/sys/fs/cgroup/memory.max"),
-               read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+  const std::int64_t limit = std::min(read_number("/sys/fs/cgroup/memory.max"),
+                                      read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
   if (limit < info.total_bytes) {
     const std::int64_t used = std::min(read_number("/sys/fs/cgroup/memory.current"),
                                        read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes"));

@@ -1,5 +1,5 @@
-// Host memory as the device contract has it: reserved address ranges whose pages come and go.
-// Host pages are private; pinned ones are shared memory, so that they can be exported.
+// Host memory as the device contract has it: reserved addresses in which pieces come and go.
+// Host pieces are private; pinned ones are shared memory, so that they can be exported.
 // Thread-safe.
 #pragma once
 

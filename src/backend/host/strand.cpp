@@ -87,11 +87,6 @@ Strand::Strand() : id_(next_id.fetch_add(1)) {
   parked_completion_.fire = [](Completion* completion) {
     static_cast<ParkedCompletion*>(completion)->strand->make_queued(Frame::hint());
   };
-  resume_job_.strand = this;
-  resume_job_.run = [](exec::Job* job) {
-    static_cast<ResumeJob*>(job)->strand->make_queued(exec::Hint::next);
-  };
-  delay_.job = &resume_job_;
 }
 
 void Strand::submit(std::unique_ptr<HostTask> task) { push(Operation{std::move(task), {}, 0}); }
@@ -179,7 +174,7 @@ bool Strand::take_next() {
 // One operation. False: the strand is no longer this thread's.
 bool Strand::step() {
   if (!take_next()) return false;
-  if ((settings().seed || settings().block_once) && !current_.delayed) return step_delay();
+  if ((settings().seed || settings().block_once) && !step_delay()) return false;
   if (!current_.task) return step_wait();
   if (Lane* lane = current_.task->lane(); lane != nullptr && !lane->is_inside()) {
     const auto keep = Ref<Strand>::share(this);
@@ -201,14 +196,22 @@ bool Strand::step_wait() {
   return true;
 }
 
-// The seeded schedule lets some operations wait for up to 200 us; block_once sets every one aside.
+// Under a schedule for tests: the seeded one lets some operations wait for up to 200 us, block_once
+// sets every one aside once. The strand goes round in the pool meanwhile, where helpers find it.
+// True when the operation may run; else the strand is no longer this thread's.
 bool Strand::step_delay() {
-  current_.delayed = true;
-  const bool seeded = settings().seed.has_value();
-  if (!settings().block_once && schedule_random().below(8) != 0) return true;
-  const auto delay_ns = seeded ? static_cast<std::int64_t>(schedule_random().below(200'000)) : 0;
-  state_.store(State::parked);
-  exec::Timers::instance().arm(delay_, now_ns() + delay_ns);
+  if (current_.delay_until_ns == 0) {
+    const Settings& schedule = settings();
+    if (!schedule.block_once && schedule_random().below(8) != 0) {
+      current_.delay_until_ns = 1;
+      return true;
+    }
+    const auto delay_ns = schedule.seed ? schedule_random().below(200'000) : 0;
+    current_.delay_until_ns = now_ns() + static_cast<std::int64_t>(delay_ns);
+  } else if (now_ns() >= current_.delay_until_ns) {
+    return true;
+  }
+  make_queued(exec::Hint::spread);
   return false;
 }
 

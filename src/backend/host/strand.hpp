@@ -9,7 +9,7 @@
 #include "base/ref.hpp"
 #include "base/ring_queue.hpp"
 #include "base/spin_lock.hpp"
-#include "exec/timers.hpp"
+#include "exec/pool.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -37,7 +37,7 @@ class Strand : public RefCounted<Strand>, private exec::Job {
 
   /// Blocks until operation `sequence` is done, at most until `deadline_ns`, and runs what it
   /// depends on meanwhile; with a deadline only where the calling thread may be the one worker
-  /// there is. StreamError if that would wait for the calling task itself.
+  /// there is, or has a Helper. SelfWaitError if that would wait for the calling task itself.
   [[nodiscard]] bool block_until(std::uint64_t sequence, std::int64_t deadline_ns);
   /// Fires the completion once `sequence` is done. False: it is done, and nothing is fired.
   [[nodiscard]] bool add_waiter(Completion& completion, std::uint64_t sequence);
@@ -76,7 +76,7 @@ class Strand : public RefCounted<Strand>, private exec::Job {
     std::unique_ptr<HostTask> task;  // empty for a wait
     Ref<Strand> other;
     std::uint64_t other_sequence = 0;
-    bool delayed = false;
+    std::int64_t delay_until_ns = 0;  // of the seeded schedule; 0: not drawn yet
   };
   // The operations of [from, to] carry the error; `to` is open until it was taken.
   struct Failure {
@@ -106,7 +106,7 @@ class Strand : public RefCounted<Strand>, private exec::Job {
   bool take_next();
   bool step();
   bool step_wait();
-  bool step_delay();
+  [[nodiscard]] bool step_delay();
   void step_task();
   void finish_operation();
   void fail(std::uint64_t sequence, std::exception_ptr error);
@@ -137,10 +137,6 @@ class Strand : public RefCounted<Strand>, private exec::Job {
   struct ParkedCompletion : Completion {
     Strand* strand = nullptr;
   } parked_completion_;
-  struct ResumeJob : exec::Job {
-    Strand* strand = nullptr;
-  } resume_job_;
-  exec::Timer delay_;
 };
 
 // The strands that this thread runs, innermost first: a blocked task may help.

@@ -19,6 +19,8 @@ constexpr std::int64_t kLookAgainNs = 200'000;
 // Longer chains than this are taken for circles that somebody else is about to refuse.
 constexpr int kLongestChain = 1024;
 
+thread_local int helpers = 0;  // of this thread that live
+
 }  // namespace
 
 // While it lives others can see what the calling thread's task waits for.
@@ -82,7 +84,7 @@ void Strand::refuse_deadlock(std::uint64_t sequence) {
   for (int depth = 0; next.strand && depth < kLongestChain; ++depth) {
     for (const Frame* frame = Frame::top; frame != nullptr; frame = frame->outer) {
       if (&frame->strand == next.strand.get() && !next.strand->is_done(next.sequence)) {
-        throw_error<StreamError>(
+        throw_error<SelfWaitError>(
             "sync: the calling task runs on host stream {} and would wait for itself; wait outside "
             "of the task, or queue the rest with launch()",
             next.strand->id());
@@ -98,10 +100,11 @@ bool Strand::block_until(std::uint64_t sequence, std::int64_t deadline_ns) {
   const bool needed = Frame::top != nullptr || exec::Pool::on_worker();
   std::optional<BlockedTask> blocked;
   if (!has_deadline) blocked.emplace(*this, sequence);
+  const bool may_help = needed || !has_deadline || helpers > 0;
   while (!is_done(sequence)) {
     if (needed) refuse_deadlock(sequence);
     if (has_deadline && now_ns() >= deadline_ns) return false;
-    const bool helped = (needed || !has_deadline) && help(sequence);
+    const bool helped = may_help && help(sequence);
     // What this worker has kept for itself must not wait for what it does next.
     exec::Pool::before_blocking();
     if (helped) continue;
@@ -118,3 +121,10 @@ bool Strand::block_until(std::uint64_t sequence, std::int64_t deadline_ns) {
 }
 
 }  // namespace penstock::backend::host_detail
+
+namespace penstock::backend {
+
+Helper::Helper() { ++host_detail::helpers; }
+Helper::~Helper() { --host_detail::helpers; }
+
+}  // namespace penstock::backend
