@@ -13,7 +13,7 @@ from harness import Bench, Row
 
 import penstock as ps
 
-BUILD = Path(os.environ["PENSTOCK_BENCH_BUILD"])
+BUILD = Path(os.environ["PENSTOCK_BUILD_DIR"]) / "bench" / "cpp"
 
 
 def wrap_and_back() -> None:

@@ -201,7 +201,10 @@ configure() {
 compile() {
   local preset=$1 targets=(); shift
   (($#)) && targets=(--target "$@")
+  exec {build_lock}>"$build_dir/$preset/.lock"
+  flock "$build_lock"
   cmake --build "$build_dir/$preset" -j "$jobs" "${targets[@]}" 2>&1 |
     { grep --line-buffered -v -e 'no work to do' -e 'Re-checking globbed' || true; } >&2 ||
     die "the build of build/$preset failed"
+  exec {build_lock}>&-
 }

@@ -79,12 +79,17 @@ class Run:
         watcher.start()
         lines: list[str] = []
         assert process.stdout
-        for line in process.stdout:
-            lines.append(line)
-            self.output.line(line.rstrip("\n"))
-        status = process.wait()
-        done.set()
-        watcher.join()
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                self.output.line(line.rstrip("\n"))
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, 9)
+            raise
+        finally:
+            done.set()
+            watcher.join()
         if timed_out.is_set():
             self.output.say(f"stopped after {timeout_s:.0f} s: {title}")
             status = 124

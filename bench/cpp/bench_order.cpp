@@ -1,4 +1,5 @@
-// What single steps of order cost on the host, as JSON: nanoseconds for each, medians of 21 batches.
+// What single steps of order cost on the host, as JSON: nanoseconds for each, medians of 21
+// batches.
 #include "order/stream.hpp"
 
 #include "base/time.hpp"
@@ -44,6 +45,6 @@ int main() {
   const double covered = median_ns([&] { consumer->wait(point); });
   // Each use needs a mark of its own, and the consumer a wait for it.
   const double edge = median_ns([&] { consumer->wait(producer->use()); });
-  std::printf("{\"use\": %.2f, \"mark\": %.2f, \"covered wait\": %.2f, \"other wait\": %.2f}\n", use,
-              mark - use, covered, edge - mark);
+  std::printf("{\"use\": %.2f, \"mark\": %.2f, \"covered wait\": %.2f, \"other wait\": %.2f}\n",
+              use, mark - use, covered, edge - mark);
 }

@@ -13,8 +13,10 @@ class PENSTOCK_API Layout {
  public:
   constexpr Layout() = default;
   /// Up to 15 letters A to Z, each once. Throws TensorError otherwise.
-  Layout(std::string_view letters);  // NOLINT(google-explicit-constructor): layouts are written as strings
-  Layout(const char* letters) : Layout(std::string_view(letters)) {}  // NOLINT(google-explicit-constructor)
+  Layout(std::string_view
+             letters);  // NOLINT(google-explicit-constructor): layouts are written as strings
+  Layout(const char* letters)
+      : Layout(std::string_view(letters)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] std::string_view str() const { return {letters_, rank_}; }
   [[nodiscard]] int rank() const { return rank_; }

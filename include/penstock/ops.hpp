@@ -1,5 +1,5 @@
-// Imaging operations. Each makes its result for the given stream, or for the current one, or, without
-// either, before it returns; `src` is waited for. A result never shows half-written memory.
+// Imaging operations. Each makes its result for the given stream, or for the current one, or,
+// without either, before it returns; `src` is waited for. A result never shows half-written memory.
 #pragma once
 
 #include <penstock/export.hpp>

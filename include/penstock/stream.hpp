@@ -124,15 +124,17 @@ class PENSTOCK_API Stream {
   /// Work queued here later runs after all uses of the tensor so far.
   void wait(const Tensor& tensor) const;
 
-  /// Queues a function on a host stream, after what its accesses have to wait for. An exception that
-  /// leaves it poisons the stream and later events, and comes out of sync(). StreamError on a GPU's.
+  /// Queues a function on a host stream, after what its accesses have to wait for. An exception
+  /// that leaves it poisons the stream and later events, and comes out of sync(). StreamError on a
+  /// GPU's.
   template <class F, class... Accesses>
     requires(std::is_same_v<Accesses, Access> && ...)
   Event launch(F&& function, Accesses... accesses) const {
     using Plain = std::decay_t<F>;
     std::vector<Access> all;
     (all.push_back(std::move(accesses)), ...);
-    return launch_boxed(std::make_unique<detail::FunctionOf<Plain>>(std::forward<F>(function)), all);
+    return launch_boxed(std::make_unique<detail::FunctionOf<Plain>>(std::forward<F>(function)),
+                        all);
   }
 
   [[nodiscard]] order::Stream& impl() const { return *impl_; }

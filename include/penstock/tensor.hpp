@@ -42,8 +42,8 @@ class PENSTOCK_API Tensor {
                                     Device device = Device::cpu(), std::int64_t rowalign = 0);
   [[nodiscard]] static Tensor zeros(const Shape& shape, Dtype dtype, Layout layout = {},
                                     Device device = Device::cpu());
-  /// Wraps a DLPack tensor, with no copy. Throws TensorError that names the field; then the owner is
-  /// not released. `stream`: the one its pending work is on.
+  /// Wraps a DLPack tensor, with no copy. Throws TensorError that names the field; then the owner
+  /// is not released. `stream`: the one its pending work is on.
   [[nodiscard]] static Tensor wrap(const dlpack::TensorRecord& record, bool readonly, Owner owner,
                                    Layout layout = {}, const Stream* stream = nullptr);
 
@@ -106,8 +106,8 @@ class PENSTOCK_API Tensor {
 };
 
 /// A versioned DLPack capsule's content for the tensor; its deleter drops the reference.
-[[nodiscard]] PENSTOCK_API dlpack::ManagedVersioned* to_dlpack_versioned(const Tensor& tensor,
-                                                                         std::uint64_t extra_flags = 0);
+[[nodiscard]] PENSTOCK_API dlpack::ManagedVersioned* to_dlpack_versioned(
+    const Tensor& tensor, std::uint64_t extra_flags = 0);
 /// The unversioned form. ExchangeError for a read-only tensor, which it can't say.
 [[nodiscard]] PENSTOCK_API dlpack::Managed* to_dlpack(const Tensor& tensor);
 

@@ -11,10 +11,16 @@ from ._stream import Stream, StreamPool, as_stream
 from .dtypes import bfloat16
 from .errors import (
     ArgumentTypeError,
+    DeadlockError,
     DeviceError,
     Error,
     ExchangeError,
+    GraphError,
+    MediaError,
     OutOfMemory,
+    Overloaded,
+    RequestTimeout,
+    ServeError,
     StreamError,
     TensorError,
 )
@@ -24,14 +30,20 @@ _runtime.start()
 
 __all__ = [
     "ArgumentTypeError",
+    "DeadlockError",
     "Device",
     "DeviceError",
     "Error",
     "Event",
     "ExchangeError",
+    "GraphError",
     "Image",
     "InFlight",
+    "MediaError",
     "OutOfMemory",
+    "Overloaded",
+    "RequestTimeout",
+    "ServeError",
     "Stream",
     "StreamError",
     "StreamPool",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ._core import device_count
+from ._core import _device_name, device_count
 
 
 class Device(str):
     """A device: "cpu" or "cuda:N". Equal to "cuda" for any GPU; its hash is the full string's."""
 
     __slots__ = ()
+
+    def __new__(cls, name: str = "cpu") -> Device:
+        return str.__new__(cls, _device_name(name))
 
     def __eq__(self, other: object) -> bool:
         return str.__eq__(self, other) is True or (other == "cuda" and self.startswith("cuda"))

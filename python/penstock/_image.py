@@ -6,7 +6,7 @@ from typing import Any
 
 from ._core import Tensor, empty
 from ._device import Device
-from .errors import TensorError
+from .errors import ArgumentTypeError, TensorError
 
 # Format: for each plane (height divisor, width divisor, channels).
 _FORMATS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -30,6 +30,8 @@ class Image:
 
             near = (difflib.get_close_matches(str(format).upper(), list(_FORMATS), 1, 0.0) or ["RGB"])[0]
             raise TensorError(f"Image: unknown format {format!r}; did you mean {near!r}?")
+        if not isinstance(size, (tuple, list)) or [type(side) for side in size] != [int, int]:
+            raise ArgumentTypeError(f"Image: size is {size!r}, expected (width, height)")
         width, height = size
         if width < 0 or height < 0:
             raise TensorError(f"Image: size ({width}, {height}) is negative; it is (width, height)")
@@ -64,6 +66,9 @@ class Image:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.tensor().__dlpack_device__()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.tensor().__array__(dtype, copy)
 
     def __repr__(self) -> str:
         return f"<penstock.Image {self.width}x{self.height} {self.format} on {self.device}>"

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import atexit
+import copyreg
+import os
 import threading
+from typing import Any
 
 from . import _core, dtypes, errors
 from ._device import Device
+from ._image import Image
 from ._stream import Stream
 
 _EXIT_SECONDS = 2.0
-_threads: list[threading.Thread] = []
 
 
 def _start_thread(kind: str) -> None:
     loop = {"lane": _core._lane_loop, "retire": _core._retire_loop}[kind]
-    thread = threading.Thread(target=loop, name=f"penstock-{kind}", daemon=True)
-    thread.start()
-    _threads.append(thread)
+    threading.Thread(target=loop, name=f"penstock-{kind}", daemon=True).start()
 
 
-def _stop() -> None:
-    _core._shut_down(_EXIT_SECONDS)
-    for thread in _threads:
-        thread.join(_EXIT_SECONDS)
-    _core._drain_retired()
+def _restore(*parts: Any) -> _core.Tensor:
+    return _core._restore(*parts)
+
+
+def _reduce(tensor: _core.Tensor) -> tuple[Any, ...]:
+    return _restore, tensor.__reduce__()[1]
 
 
 def start() -> None:
@@ -33,11 +35,14 @@ def start() -> None:
         {
             "device": Device,
             "stream": Stream._from_impl,
+            "image": Image,
             "dtype": dtypes.from_name,
             "dtype_name": dtypes.to_name,
             "start_thread": _start_thread,
             "errors": vars(errors),
+            "main_thread": threading.main_thread().ident,
         }
     )
-    _start_thread("retire")
-    atexit.register(_stop)
+    copyreg.pickle(_core.Tensor, _reduce)
+    os.register_at_fork(after_in_child=_core._forget_retire_thread)
+    atexit.register(_core._shut_down, _EXIT_SECONDS)

@@ -22,7 +22,6 @@ class Stream(int):
     """
 
     _impl: _StreamImpl
-    _outer: list[Any]
 
     def __new__(cls, device: Any = None) -> Stream:
         return cls._from_impl(_StreamImpl(device))
@@ -31,7 +30,6 @@ class Stream(int):
     def _from_impl(cls, impl: _StreamImpl) -> Stream:
         self = int.__new__(cls, impl.handle)
         self._impl = impl
-        self._outer = []
         return self
 
     def __reduce__(self) -> Any:
@@ -80,12 +78,11 @@ class Stream(int):
         return self._impl.launch(fn, args, writes, kw)
 
     def __enter__(self) -> Stream:
-        self._outer.append((threading.get_ident(), self._impl._enter()))
+        self._impl._enter()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _, outer = self._outer.pop()
-        self._impl._leave(outer)
+        self._impl._leave()
 
 
 def as_stream(obj: Any) -> Stream:

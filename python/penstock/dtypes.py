@@ -50,14 +50,30 @@ def from_name(name: str) -> Any:
         return _OURS[name]
 
 
-@functools.lru_cache(maxsize=256)
 def to_name(dtype: Any) -> str:
     """The name of anything that says an element type: a NumPy dtype or scalar type, a Python type, ours."""
+    try:
+        return _to_name(dtype)
+    except TypeError:
+        if isinstance(dtype, str):
+            return dtype  # unknown: the nearest name is found by whoever asked
+        from .errors import ArgumentTypeError
+
+        raise ArgumentTypeError(
+            f"dtype: {dtype!r} is no element type; use one of NumPy's, a name such as 'float32', or one of "
+            "penstock.dtypes"
+        ) from None
+
+
+@functools.lru_cache(maxsize=256)
+def _to_name(dtype: Any) -> str:
     if isinstance(dtype, DType):
         return dtype.name
     text = str(dtype)
     if text.startswith("torch."):
         return text.removeprefix("torch.")
+    if dtype is None:
+        raise TypeError
     import numpy as np
 
     resolved = np.dtype(dtype)

@@ -15,27 +15,63 @@ namespace {
 
 Device checked(Device device) {
   if (!device.is_cpu() && device.index >= device_count()) {
-    throw_error<DeviceError>("device: \"{}\" was asked for, but this machine has {} GPUs that can be used",
-                             device.str(), device_count());
+    throw_error<DeviceError>(
+        "device: \"{}\" was asked for, but this machine has {} GPUs that can be used", device.str(),
+        device_count());
   }
   return device;
 }
 
+// What libraries have for devices: torch says it as text, CuPy, Numba and cuda.core by attributes
+// of a GPU, JAX by its platform, DLPack by a pair of numbers.
+Device foreign_device(nb::handle object) {
+  const auto index = [&](const char* name) {
+    return Device::cuda(static_cast<std::int32_t>(integer_from(object.attr(name), "device")));
+  };
+  if (nb::hasattr(object, "platform") && nb::hasattr(object, "id")) {
+    const auto platform = nb::cast<std::string>(nb::str(object.attr("platform")));
+    if (platform == "cpu") return Device::cpu();
+    if (platform == "gpu" || platform == "cuda") return index("id");
+  }
+  if (nb::hasattr(object, "compute_capability")) {
+    if (nb::hasattr(object, "id")) return index("id");
+    if (nb::hasattr(object, "device_id")) return index("device_id");
+  }
+  if (PyTuple_Check(object.ptr()) && PyTuple_Size(object.ptr()) == 2) {
+    const auto kind = integer_from(PyTuple_GetItem(object.ptr(), 0), "device");
+    const auto number = integer_from(PyTuple_GetItem(object.ptr(), 1), "device");
+    if (kind == dlpack::kCpu && number == 0) return Device::cpu();
+    if (kind == dlpack::kCuda) return Device::cuda(static_cast<std::int32_t>(number));
+  }
+  return Device::parse(nb::cast<std::string>(nb::str(object)));
+}
+
 }  // namespace
 
+std::int64_t integer_from(nb::handle object, const char* what) {
+  if (PyIndex_Check(object.ptr()) == 0 || PyBool_Check(object.ptr())) {
+    throw_error<ArgumentTypeError>("{}: {} is no integer", what, nb::repr(object).c_str());
+  }
+  const nb::object number = nb::steal(PyNumber_Index(object.ptr()));
+  if (!number.is_valid()) throw nb::python_error();
+  const long long value = PyLong_AsLongLong(number.ptr());
+  if (value == -1 && PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    throw_error<TensorError>("{}: {} is more than 64 bits", what, nb::repr(number).c_str());
+  }
+  return value;
+}
+
 Shape shape_from(nb::handle object) {
-  if (PyLong_Check(object.ptr())) return {nb::cast<std::int64_t>(object)};
-  Shape shape;
+  if (PyLong_Check(object.ptr())) return {integer_from(object, "shape")};
   if (PySequence_Check(object.ptr()) == 0 || PyUnicode_Check(object.ptr())) {
     throw_error<ArgumentTypeError>("shape: {} is no int and no sequence of ints",
                                    nb::type_name(object.type()).c_str());
   }
-  if (PyTuple_Check(object.ptr())) shape.reserve(static_cast<std::size_t>(PyTuple_Size(object.ptr())));
-  for (nb::handle extent : object) {
-    const long long number = PyLong_AsLongLong(nb::steal(PyNumber_Index(extent.ptr())).ptr());
-    if (number == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
-    shape.push_back(number);
-  }
+  Shape shape;
+  if (PyTuple_Check(object.ptr()))
+    shape.reserve(static_cast<std::size_t>(PyTuple_Size(object.ptr())));
+  for (nb::handle extent : object) shape.push_back(integer_from(extent, "shape"));
   return shape;
 }
 
@@ -59,11 +95,7 @@ Device device_from(nb::handle object) {
     if (text == nullptr) throw nb::python_error();
     return checked(Device::parse({text, static_cast<std::size_t>(length)}));
   }
-  // torch.device("cuda:1") and jax devices say it as text; CuPy's have an index.
-  if (nb::hasattr(object, "id") && nb::hasattr(object, "compute_capability")) {
-    return checked(Device::cuda(nb::cast<std::int32_t>(object.attr("id"))));
-  }
-  return checked(Device::parse(nb::cast<std::string>(nb::str(object))));
+  return checked(foreign_device(object));
 }
 
 nb::object device_object(Device device) {
@@ -81,8 +113,9 @@ std::optional<Stream> stream_from(nb::handle object) {
   if (!impl.is_valid()) PyErr_Clear();
   Stream* stream = nullptr;
   if (!impl.is_valid() || !nb::try_cast<Stream*>(impl, stream) || stream == nullptr) {
-    throw_error<StreamError>("stream: {} is no penstock.Stream; use as_stream() for other libraries'",
-                             nb::type_name(object.type()).c_str());
+    throw_error<StreamError>(
+        "stream: {} is no penstock.Stream; use as_stream() for other libraries'",
+        nb::type_name(object.type()).c_str());
   }
   return *stream;
 }
@@ -91,8 +124,14 @@ nb::object stream_object(const Stream& stream) {
   return nb::handle(registry().stream)(nb::cast(Stream(stream)));
 }
 
-Tensor tensor_from(nb::handle object) {
-  return import_tensor(object, {}, nb::none());
+Tensor tensor_from(nb::handle object, const char* op, const char* argument) {
+  try {
+    return import_tensor(object, {}, nb::none());
+  } catch (const ArgumentTypeError&) {
+    throw_error<ArgumentTypeError>(
+        "{}: {} is {}, expected a tensor or an array that as_tensor() takes", op, argument,
+        nb::type_name(object.type()).c_str());
+  }
 }
 
 }  // namespace penstock::pybridge

@@ -1,11 +1,13 @@
 // One function for each binding file.
 #pragma once
 
-#include "pybridge/python.hpp"
+#include "pybridge/py_tensor.hpp"
 
 namespace penstock::pybridge {
 
 void bind_tensor(nb::module_& module);
+/// The part of it that copies, moves and speaks other libraries' protocols.
+void bind_tensor_exchange(nb::module_& module, nb::class_<PyTensor>& tensor);
 void bind_stream(nb::module_& module);
 void bind_memory(nb::module_& module);
 void bind_ops(nb::module_& module);

@@ -25,18 +25,24 @@ void set_up(nb::dict parts) {
   entries.dtype_name = take("dtype_name");
   entries.start_thread = take("start_thread");
   entries.errors = take("errors");
+  entries.image = take("image");
+  entries.main_thread = nb::cast<unsigned long>(parts["main_thread"]);
 }
 
-// What runs is stopped, for `seconds` at most; later calls are accepted and do nothing.
+// At interpreter exit: what runs is stopped, for `seconds` at most, then abandoned.
 bool shut_down(double seconds) {
   if (exec::forked()) return true;
-  PythonLane::instance().stop();
-  stop_retiring();
-  const nb::gil_scoped_release release;
   const std::int64_t deadline = now_ns() + static_cast<std::int64_t>(seconds * 1e9);
   const auto left = [&] { return std::max<std::int64_t>(deadline - now_ns(), 0); };
-  const bool reactor = order::Reactor::instance().stop(left());
-  return exec::Pool::instance().stop(left()) && reactor;
+  bool ended = true;
+  {
+    const ReleaseGil release;
+    ended = PythonLane::instance().stop(left());
+    ended = exec::Pool::instance().stop(left()) && ended;
+    ended = order::Reactor::instance().stop(left()) && ended;
+    stop_retiring();
+  }
+  return ended;
 }
 
 }  // namespace
@@ -46,8 +52,13 @@ void bind_runtime(nb::module_& module) {
   module.def("_shut_down", &shut_down);
   module.def("_lane_loop", [] { PythonLane::instance().loop(); });
   module.def("_retire_loop", &retire_loop);
-  module.def("_drain_retired", &drain_retired);
+  module.def("_forget_retire_thread", &forget_retire_thread);
+  module.def("_drain_retired", [] {
+    begin_end();
+    drain_retired();
+  });
   module.def("_race_count", &order::check::race_count);
+  module.def("_device_name", [](const std::string& name) { return Device::parse(name).str(); });
   module.def("device_count", &penstock::device_count, "GPUs that can be used.");
 }
 

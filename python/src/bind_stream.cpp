@@ -13,6 +13,7 @@
 #include <nanobind/stl/optional.h>
 
 #include <array>
+#include <vector>
 
 namespace penstock::pybridge {
 namespace {
@@ -73,25 +74,39 @@ void note(const PyTensor& tensor, nb::handle stream, bool write, bool wait) {
   note_use(tensor.get().impl(), on->impl(), write, wait, tag);
 }
 
-// Makes the stream current; gives the one before, to hand back.
-std::optional<Stream> enter(const Stream& stream) {
-  auto outer = Stream::current(stream.device());
+// The `with stream:` blocks that this thread is in, each with the stream that was current before.
+struct Entered {
+  Stream stream;
+  std::optional<Stream> outer;
+};
+thread_local std::vector<Entered> entered;
+
+void enter(const Stream& stream) {
+  entered.push_back({stream, Stream::current(stream.device())});
   exchange_current_stream(stream.device(), &stream.impl());
-  return outer;
 }
-void leave(const Stream& stream, const std::optional<Stream>& outer) {
-  exchange_current_stream(stream.device(), outer ? &outer->impl() : nullptr);
+
+void leave(const Stream& stream) {
+  if (entered.empty() || !(entered.back().stream == stream)) {
+    throw_error<StreamError>("with stream: left on another thread or out of turn");
+  }
+  const Entered last = std::move(entered.back());
+  entered.pop_back();
+  exchange_current_stream(stream.device(), last.outer ? &last.outer->impl() : nullptr);
 }
 
 class PyInFlight {
  public:
   explicit PyInFlight(std::int64_t limit) : flight_(limit) {}
   void add(const PyEvent& event) {
-    if (!flight_.has_room()) {
-      wait_interruptibly([&](std::int64_t deadline_ns) { return flight_.wait_for_room(deadline_ns); });
+    if (!flight_.enter(0)) {
+      wait_interruptibly([&](std::int64_t deadline_ns) { return flight_.enter(deadline_ns); });
     }
-    const auto& mark = event.event.state().mark;
-    if (mark) flight_.add(mark->point());
+    if (const auto& mark = event.event.state().mark) {
+      flight_.leave_when(mark->point());
+    } else {
+      flight_.leave();
+    }
   }
   [[nodiscard]] const order::InFlight& get() const { return flight_; }
 
@@ -101,30 +116,40 @@ class PyInFlight {
 
 void bind_stream_class(nb::module_& module) {
   nb::class_<Stream>(module, "_StreamImpl")
-      .def("__init__", [](Stream* self, nb::handle device, int priority) {
-        const Device where = device_from(device);
-        const nb::gil_scoped_release release;
-        new (self) Stream(where, priority);
-      }, nb::arg("device").none() = nb::none(), nb::arg("priority") = 0)
-      .def_static("wrap", [](std::uintptr_t handle, nb::handle keep_alive) {
-        auto kept = std::make_shared<PyRef>(PyRef::borrow(keep_alive.ptr()));
-        return Stream(order::Stream::wrap(Device::cuda(), static_cast<backend::StreamHandle>(handle),
-                                          std::move(kept)).leak());
-      }, nb::sig("def wrap(handle: int, keep_alive: typing.Any) -> _StreamImpl"))
+      .def(
+          "__init__",
+          [](Stream* self, nb::handle device, int priority) {
+            const Device where = device_from(device);
+            const ReleaseGil release;
+            new (self) Stream(where, priority);
+          },
+          nb::arg("device").none() = nb::none(), nb::arg("priority") = 0)
+      .def_static(
+          "wrap",
+          [](std::uintptr_t handle, nb::handle keep_alive) {
+            auto kept = std::make_shared<PyRef>(PyRef::borrow(keep_alive.ptr()));
+            return Stream(order::Stream::wrap(Device::cuda(),
+                                              static_cast<backend::StreamHandle>(handle),
+                                              std::move(kept))
+                              .leak());
+          },
+          nb::sig("def wrap(handle: int, keep_alive: typing.Any) -> _StreamImpl"))
       .def_prop_ro("id", &Stream::id)
       .def_prop_ro("handle", &Stream::handle)
       .def_prop_ro("device", [](const Stream& s) { return device_object(s.device()); })
       .def("query", &Stream::query)
-      .def("sync", [](const Stream& s) {
-        wait_interruptibly([&](std::int64_t deadline_ns) { return s.sync_until(deadline_ns); });
-      })
+      .def(
+          "sync",
+          [](const Stream& s) {
+            wait_interruptibly([&](std::int64_t deadline_ns) { return s.sync_until(deadline_ns); });
+          })
       .def("record", [](const Stream& s) { return PyEvent{s.record(), nullptr}; })
       .def("wait", &wait_on)
       .def("launch", [](const Stream& s, nb::handle fn, nb::tuple args, nb::handle writes,
                         nb::dict kw) { return launch(s.impl(), fn, args, writes, kw); })
       .def("_same", [](const Stream& a, const Stream& b) { return a == b; })
       .def("_enter", &enter)
-      .def("_leave", &leave, nb::arg("outer").none());
+      .def("_leave", &leave);
 }
 
 }  // namespace
@@ -132,27 +157,30 @@ void bind_stream_class(nb::module_& module) {
 void bind_stream(nb::module_& module) {
   bind_stream_class(module);
   nb::class_<PyEvent>(module, "Event", "A moment of a stream.")
-      .def("query", [](const PyEvent& e) { return e.event.query(); },
-           "True once the work before it is complete, with an error or without. Never waits.")
+      .def(
+          "query", [](const PyEvent& e) { return e.event.query(); },
+          "True once the work before it is complete, with an error or without. Never waits.")
       .def("sync", &sync_event, "Waits on the host; raises the error of the work before it.")
       .def("result", &result_of, nb::sig("def result(self) -> typing.Any"),
            "Waits, and gives what the launched function returned, or raises what it raised.");
-  nb::class_<PyInFlight>(module, "InFlight",
-                         "A limit on work in flight: add(event) waits for room, then counts the event "
-                         "until it is complete.")
+  nb::class_<PyInFlight>(
+      module, "InFlight",
+      "A limit on work in flight: add(event) waits for room, then counts the event "
+      "until it is complete.")
       .def(nb::init<std::int64_t>(), nb::arg("limit"))
       .def("add", &PyInFlight::add, nb::arg("event"))
       .def_prop_ro("limit", [](const PyInFlight& f) { return f.get().limit(); })
       .def_prop_ro("count", [](const PyInFlight& f) { return f.get().count(); })
-      .def_prop_ro("peak", [](const PyInFlight& f) { return f.get().peak(); },
-                   "The most that were in flight together.");
+      .def_prop_ro(
+          "peak", [](const PyInFlight& f) { return f.get().peak(); },
+          "The most that were in flight together.");
   module.def("current_stream", &current, nb::arg("device").none() = nb::none(),
              nb::sig("def current_stream(device: typing.Any = None) -> typing.Any"),
              "The stream that `with stream:` made current for this thread, or None.");
-  module.def("uses", &note, nb::arg("x"), nb::arg("s"), nb::arg("write") = false,
-             nb::arg("wait") = true,
-             nb::sig("def uses(x: Tensor, s: typing.Any, write: bool = False, wait: bool = True) -> None"),
-             "Says that work queued on the stream by other means uses the tensor.");
+  module.def(
+      "uses", &note, nb::arg("x"), nb::arg("s"), nb::arg("write") = false, nb::arg("wait") = true,
+      nb::sig("def uses(x: Tensor, s: typing.Any, write: bool = False, wait: bool = True) -> None"),
+      "Says that work queued on the stream by other means uses the tensor.");
   module.def("_set_label", [](const std::string& label) {
     std::string outer = order::check::label();
     order::check::set_label(label);

@@ -20,13 +20,15 @@ int used_dims(const std::vector<nb::object>& entries) {
   return used;
 }
 
-Tensor select(const Tensor& tensor, int dim, nb::handle index) {
+// `named` is the dimension in the user's count.
+Tensor select(const Tensor& tensor, int dim, nb::handle index, int named) {
   const std::int64_t extent = tensor.shape()[static_cast<std::size_t>(dim)];
   const Py_ssize_t at = PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError);
   if (at == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
   if (at < -extent || at >= extent) {
     throw nb::index_error(
-        fmt::format("index {} is outside of dimension {} with {} elements", at, dim, extent).c_str());
+        fmt::format("index {} is outside of dimension {} with {} elements", at, named, extent)
+            .c_str());
   }
   return tensor.select(dim, at < 0 ? at + extent : at);
 }
@@ -65,20 +67,24 @@ Tensor index_tensor(const Tensor& tensor, nb::handle index) {
   }
   Tensor view = tensor;
   int dim = 0;
+  int named = 0;
   bool has_ellipsis = false;
   for (const nb::object& entry : entries) {
-    if (entry.ptr() == Py_Ellipsis && !has_ellipsis) {
+    if (entry.ptr() == Py_Ellipsis) {
+      if (has_ellipsis) throw nb::index_error("an index has one Ellipsis at most");
       has_ellipsis = true;
       dim += tensor.ndim() - used;
+      named += tensor.ndim() - used;
     } else if (entry.is_none()) {
       view = insert(view, dim++);
     } else if (is_integer(entry)) {
-      view = select(view, dim, entry);
+      view = select(view, dim, entry, named++);
     } else if (PySlice_Check(entry.ptr())) {
       view = slice(view, dim++, entry);
+      ++named;
     } else {
       throw_error<ArgumentTypeError>(
-          "Tensor: an index is {}; integers, slices, one Ellipsis and None are accepted",
+          "Tensor: an index is {}; integers, slices, Ellipsis and None are accepted",
           nb::type_name(entry.type()).c_str());
     }
   }

@@ -116,8 +116,8 @@ class Backend {
   [[nodiscard]] virtual Reservation reserve(int device, MemoryKind kind, std::size_t bytes) = 0;
   virtual void release(const Reservation& reservation) = 0;
   /// Makes one piece of memory there; `offset` and `bytes` are multiples of the page. A piece is
-  /// unmapped and exported whole, and a fill stays inside of one: a GPU has it so, and a piece costs
-  /// the same whatever its size. OutOfMemory if there is none.
+  /// unmapped and exported whole, and a fill stays inside of one: a GPU has it so, and a piece
+  /// costs the same whatever its size. OutOfMemory if there is none.
   virtual void map(const Reservation& reservation, std::size_t offset, std::size_t bytes) = 0;
   virtual void unmap(const Reservation& reservation, std::size_t offset, std::size_t bytes) = 0;
   /// Exports a piece; whoever opens it sees the same memory. The caller closes the descriptor.
@@ -146,7 +146,8 @@ class Backend {
   [[nodiscard]] virtual EventHandle create_event(int device) = 0;
   virtual void destroy_event(EventHandle event) = 0;
   virtual void record(EventHandle event, StreamHandle stream) = 0;
-  /// Records all that was queued on any stream of the device. Ends captures that are under way there.
+  /// Records all that was queued on any stream of the device. Ends captures that are under way
+  /// there.
   virtual void record_context(EventHandle event, int device) = 0;
   virtual void wait(StreamHandle stream, EventHandle event) = 0;
   /// True once complete, with an error or without.

@@ -23,8 +23,8 @@ class Lane {
 };
 
 /// While one lives, waits of the calling thread that have a deadline run tasks meanwhile, as those
-/// without one do, and may overrun it. For threads that wait in short pieces, to look at something else
-/// in between.
+/// without one do, and may overrun it. For threads that wait in short pieces, to look at something
+/// else in between.
 class Helper {
  public:
   Helper();

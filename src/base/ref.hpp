@@ -21,7 +21,8 @@ class RefCounted {
   /// Adds a reference unless the last one is gone already. For registries that own nothing.
   [[nodiscard]] bool try_retain() const {
     std::uint32_t count = refs_.load(std::memory_order_relaxed);
-    while (count != 0 && !refs_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) {
+    while (count != 0 &&
+           !refs_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) {
     }
     return count != 0;
   }

@@ -11,7 +11,8 @@ namespace penstock {
 namespace {
 
 std::string_view variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): read once, before threads
+  const char* value =
+      std::getenv(name);  // NOLINT(concurrency-mt-unsafe): read once, before threads
   return value == nullptr ? std::string_view{} : std::string_view{value};
 }
 
@@ -42,7 +43,8 @@ Settings read() {
   } else if (check == "order:raise") {
     settings.check = OrderCheck::raise;
   } else if (!check.empty()) {
-    throw_error<Error>("PENSTOCK_CHECK: expected \"order\" or \"order:raise\", found \"{}\"", check);
+    throw_error<Error>("PENSTOCK_CHECK: expected \"order\" or \"order:raise\", found \"{}\"",
+                       check);
   }
   const std::string_view fault = variable("PENSTOCK_FAULT");
   if (!fault.empty() && fault != "block_once") {

@@ -16,9 +16,8 @@ void detail::throw_forked(const char* where) {
 }
 
 void note_threads() {
-  static const int kRegistered = pthread_atfork(nullptr, nullptr, [] {
-    detail::forked.store(true, std::memory_order_relaxed);
-  });
+  static const int kRegistered = pthread_atfork(
+      nullptr, nullptr, [] { detail::forked.store(true, std::memory_order_relaxed); });
   if (kRegistered != 0) throw_error<Error>("threads: pthread_atfork failed with {}", kRegistered);
 }
 

@@ -1,6 +1,6 @@
-// Whether this process is a forked child whose parent had our threads. fork() copies only the thread
-// that calls it, and every lock as it was, so in such a child nothing of ours may wait or lock.
-// Thread-safe. A fork before the first thread was started leaves the child fully usable.
+// Whether this process is a forked child whose parent had our threads. fork() copies only the
+// thread that calls it, and every lock as it was, so in such a child nothing of ours may wait or
+// lock. Thread-safe. A fork before the first thread was started leaves the child fully usable.
 #pragma once
 
 #include <atomic>

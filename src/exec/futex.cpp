@@ -20,9 +20,9 @@ bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
   deadline.tv_sec = deadline_ns / kSecondNs;
   deadline.tv_nsec = deadline_ns % kSecondNs;
   // With a bitset the deadline is absolute, on the monotonic clock.
-  const long result = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                              deadline_ns == kNever ? nullptr : &deadline, nullptr,
-                              FUTEX_BITSET_MATCH_ANY);
+  const long result =
+      syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+              deadline_ns == kNever ? nullptr : &deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
   return result == 0 || errno != ETIMEDOUT;
 }
 

@@ -1,5 +1,5 @@
-// To sleep until a word changes, with a deadline on the clock of now_ns() (std::atomic::wait has none).
-// Thread-safe. Both may wake for nothing, so callers look at the word again.
+// To sleep until a word changes, with a deadline on the clock of now_ns() (std::atomic::wait has
+// none). Thread-safe. Both may wake for nothing, so callers look at the word again.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// Where jobs wait: a first-in first-out list of intrusive jobs, and the list of the seeded schedule.
-// Thread-safe, each by a spin lock of a few dozen nanoseconds. They own nothing.
+// Where jobs wait: a first-in first-out list of intrusive jobs, and the list of the seeded
+// schedule. Thread-safe, each by a spin lock of a few dozen nanoseconds. They own nothing.
 #pragma once
 
 #include "base/random.hpp"

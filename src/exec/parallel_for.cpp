@@ -181,7 +181,8 @@ void parallel_for(std::int64_t begin, std::int64_t end, std::int64_t grain, Rang
                   void* context) {
   if (begin >= end) return;
   const std::int64_t size = end - begin;
-  const std::int64_t most_pieces = std::max<std::int64_t>(1, size / std::max<std::int64_t>(1, grain));
+  const std::int64_t most_pieces =
+      std::max<std::int64_t>(1, size / std::max<std::int64_t>(1, grain));
   if (most_pieces == 1 || forked()) return function(context, begin, end);
   Pool& pool = Pool::current();
   const int helpers = helpers_for(pool, most_pieces);

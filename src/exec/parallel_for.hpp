@@ -10,10 +10,10 @@ namespace penstock::exec {
 
 using RangeFunction = void (*)(void* context, std::int64_t begin, std::int64_t end);
 
-/// Calls `function(context, from, to)` on pieces of at least `grain` that cover [begin, end), on this
-/// thread and on idle workers, and returns when all are done. The first exception is rethrown here;
-/// pieces that had not begun by then are left out. Where no worker is idle, and in a forked child, it
-/// is one call.
+/// Calls `function(context, from, to)` on pieces of at least `grain` that cover [begin, end), on
+/// this thread and on idle workers, and returns when all are done. The first exception is rethrown
+/// here; pieces that had not begun by then are left out. Where no worker is idle, and in a forked
+/// child, it is one call.
 void parallel_for(std::int64_t begin, std::int64_t end, std::int64_t grain, RangeFunction function,
                   void* context);
 

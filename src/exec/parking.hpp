@@ -3,17 +3,17 @@
 // Thread-safe. A Sleeper belongs to one thread and outlives its sleep.
 //
 // Protocol. All atomics are sequentially consistent; "queues" are the counts that has_work() reads.
-//   submitter: (1) raises a queue's count; (2) reads sleepers_ and searchers_; if someone sleeps and
-//              there are fewer searchers than allowed, takes one sleeper off the list, counts it as a
+//   submitter: (1) raises a queue's count; (2) reads sleepers_ and searchers_; if someone sleeps,
+//              and fewer search than are allowed, takes one sleeper off the list, counts it as a
 //              searcher and sets its word.
 //   worker:    (3) stops searching: lowers searchers_; (4) raises sleepers_; (5) reads the queues;
 //              sleeps if they are empty, otherwise takes itself off the list.
 // No wake-up is lost: if (2) saw no sleeper, it came before (4), so (1) came before (5), and the
 // worker sees the job. If (2) saw a searcher, it came before that one's (3), so (1) came before the
 // look that each searcher has after (3): before it sleeps, or, if it found a job, to wake the next.
-// searchers_ is raised only by a worker that goes on to (3) or together with a sleeper that is taken
-// off the list, never for a moment by a submitter that then finds nobody: another submitter would
-// rely on it. Attacked by "exec: no wake-up is lost" in test_exec.cpp.
+// searchers_ is raised only by a worker that goes on to (3) or together with a sleeper that is
+// taken off the list, never for a moment by a submitter that then finds nobody: another submitter
+// would rely on it. Attacked by "exec: no wake-up is lost" in test_exec_parking.cpp.
 #pragma once
 
 #include "base/spin_lock.hpp"
@@ -41,7 +41,8 @@ class Parking {
   /// Afterwards the caller looks at the queues once more.
   void end_search() { searchers_.fetch_sub(1); }
 
-  /// Announces that this thread is about to sleep. Then look at the queues; then cancel() or sleep().
+  /// Announces that this thread is about to sleep. Then look at the queues; then cancel() or
+  /// sleep().
   void prepare(Sleeper& sleeper);
   /// True: taken back. False: it was woken in between, and counts as a searcher now.
   [[nodiscard]] bool cancel(Sleeper& sleeper);
@@ -54,6 +55,7 @@ class Parking {
   }
   void wake_all();
 
+  [[nodiscard]] int sleeping() const { return sleepers_.load(); }
   /// Threads that sleep or search.
   [[nodiscard]] int idle() const { return sleepers_.load() + searchers_.load(); }
   /// How many sleepers were woken so far.

@@ -14,8 +14,8 @@
 namespace penstock::exec {
 namespace {
 
-// Looking for work takes a core from whoever could give some: one worker at a time, unless there are
-// cores to spare.
+// Looking for work takes a core from whoever could give some: one worker at a time, unless there
+// are cores to spare.
 int max_searchers(int workers) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   return workers >= cores || cores <= 2 ? 1 : std::max(1, cores / 4);
@@ -101,8 +101,9 @@ void Pool::start() {
     } catch (const std::system_error& error) {
       state_->alive.fetch_sub(1);
       if (!state_->threads.empty()) break;  // fewer will do
-      throw_error<Error>("workers: the system gives no thread ({}); is a limit on processes reached?",
-                         error.what());
+      throw_error<Error>(
+          "workers: the system gives no thread ({}); is a limit on processes reached?",
+          error.what());
     }
   }
   state_->started.store(true, std::memory_order_release);
@@ -114,6 +115,8 @@ int Pool::idle() const {
   if (forked() || state_->stopping.load()) return 0;
   return state_->started.load(std::memory_order_acquire) ? state_->parking.idle() : workers();
 }
+
+int Pool::sleeping() const { return state_->parking.sleeping(); }
 
 std::uint64_t Pool::wakes() const { return state_->parking.wakes(); }
 

@@ -52,17 +52,18 @@ class Pool {
   [[nodiscard]] static std::unique_ptr<Pool> make(const PoolOptions& options);
   ~Pool();
 
-  /// Runs the job on a worker, soon. From any thread. The first submit starts the threads; it throws
-  /// if there are none to be had, or in a forked child.
-  /// What a worker keeps (next, light) is taken by another that is awake and has nothing to do once
-  /// its worker has been busy with one job for 5 µs; those asleep don't see it.
+  /// Runs the job on a worker, soon. From any thread. The first submit starts the threads; it
+  /// throws if there are none to be had, or in a forked child. What a worker keeps (next, light) is
+  /// taken by another that is awake and has nothing to do once its worker has been busy with one
+  /// job for 5 µs; those asleep don't see it.
   void submit(Job* job, Hint hint = Hint::next);
   /// Starts the threads now. Throws as submit() does.
   void start();
 
   [[nodiscard]] int workers() const;
-  /// Workers that have nothing to do at this moment.
+  /// Workers that have nothing to do at this moment, and those of them that sleep.
   [[nodiscard]] int idle() const;
+  [[nodiscard]] int sleeping() const;
   /// How many sleeping workers were woken so far.
   [[nodiscard]] std::uint64_t wakes() const;
 
@@ -71,7 +72,8 @@ class Pool {
   /// The pool whose worker this thread is; instance() elsewhere.
   [[nodiscard]] static Pool& current();
   /// For a job that is about to wait for another thread: what this worker keeps for itself becomes
-  /// everybody's, so that the wait can't be for a job that nobody else sees. Elsewhere it does nothing.
+  /// everybody's, so that the wait can't be for a job that nobody else sees. Elsewhere it does
+  /// nothing.
   static void before_blocking();
 
   /// Ends the threads: running jobs end first, queued ones are dropped. False if that took longer

@@ -26,8 +26,8 @@ class Timers {
   [[nodiscard]] static std::unique_ptr<Timers> make(Pool& pool);
   ~Timers();
 
-  /// Arms an idle timer for `deadline_ns` on the clock of now_ns(). Throws in a forked child, and if
-  /// there is no thread to be had.
+  /// Arms an idle timer for `deadline_ns` on the clock of now_ns(). Throws in a forked child, and
+  /// if there is no thread to be had.
   void arm(Timer& timer, std::int64_t deadline_ns);
   /// True if the timer will not fire; false if it has fired or was not armed.
   bool cancel(Timer& timer);

@@ -105,6 +105,12 @@ Job* Worker::take_next() {
   return next_.exchange(nullptr, std::memory_order_acq_rel);
 }
 
+// In all places where jobs wait for anybody. With a seed, chance is for picking alone.
+Job* Worker::look() {
+  if (Job* job = take()) return job;
+  return state_.options.seed ? nullptr : steal();
+}
+
 Job* Worker::steal() {
   const std::size_t count = state_.workers.size();
   const std::size_t start = random_.below(count);
@@ -145,15 +151,14 @@ Job* Worker::search() {
   const std::int64_t until = now_ns() + state_.options.spin_ns;
   Suspect suspect;
   while (!state_.stopping.load(std::memory_order_relaxed)) {
-    for (int look = 0; look < kLooks; ++look) {
-      if (Job* job = take()) return job;
-      if (state_.options.seed) continue;
-      if (Job* job = steal()) return job;
-      for (int i = 0; i < kPauses; ++i) cpu_relax();
+    for (int looks = 0; looks < kLooks; ++looks) {
+      if (Job* job = look()) return job;
+      for (int j = 0; j < kPauses; ++j) cpu_relax();
     }
     const std::int64_t now = now_ns();
     if (now >= until) return nullptr;
-    if (Job* job = steal_kept(suspect, now)) return job;
+    Job* kept = state_.options.seed ? nullptr : steal_kept(suspect, now);
+    if (kept != nullptr) return kept;
     // Somebody may need this core to give us work.
     std::this_thread::yield();
   }
@@ -171,9 +176,8 @@ Job* Worker::wait_for_job() {
         if (state_.has_work()) parking.wake_one();
         return job;
       }
-    } else {
-      if (Job* job = take()) return job;
-      if (Job* job = steal()) return job;
+    } else if (Job* job = look()) {
+      return job;
     }
     parking.prepare(sleeper_);
     if (state_.has_work() || state_.stopping.load()) {

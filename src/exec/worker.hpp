@@ -43,6 +43,7 @@ class Worker {
 
   [[nodiscard]] Job* take();
   [[nodiscard]] Job* take_next();
+  [[nodiscard]] Job* look();
   [[nodiscard]] Job* steal();
   [[nodiscard]] Job* steal_kept(Suspect& suspect, std::int64_t now);
   [[nodiscard]] Job* search();

@@ -11,7 +11,8 @@ void check_layout(const char* op, const char* name, const Tensor& tensor) {
   const auto layout = tensor.layout().str();
   if (!layout.empty() && layout != "HW" && layout != "HWC" && layout != "NHWC") {
     throw_error<TensorError>(
-        "{}: {} has layout \"{}\"; \"HW\", \"HWC\" and \"NHWC\" are supported; use view() or permute()",
+        "{}: {} has layout \"{}\"; \"HW\", \"HWC\" and \"NHWC\" are supported; use view() or "
+        "permute()",
         op, name, layout);
   }
 }
@@ -26,8 +27,9 @@ Images as_images(const char* op, const char* name, const Tensor& tensor) {
                              tensor.dtype().name());
   }
   if (shape.size() < 2 || shape.size() > 4) {
-    throw_error<TensorError>("{}: {} has shape {}; (H, W), (H, W, C) and (N, H, W, C) are supported",
-                             op, name, describe_shape(shape));
+    throw_error<TensorError>(
+        "{}: {} has shape {}; (H, W), (H, W, C) and (N, H, W, C) are supported", op, name,
+        describe_shape(shape));
   }
   check_layout(op, name, tensor);
   const std::size_t rows = shape.size() == 4 ? 1 : 0;
@@ -38,7 +40,8 @@ Images as_images(const char* op, const char* name, const Tensor& tensor) {
   const bool is_interleaved = shape.size() == 2 || channels == 1 || strides.back() == 1;
   if (!is_interleaved || strides[rows + 1] < channels) {
     throw_error<TensorError>(
-        "{}: {} has strides {}; pixels must lie side by side with their channels together; use copy()",
+        "{}: {} has strides {}; pixels must lie side by side with their channels together; use "
+        "copy()",
         op, name, describe_shape(strides));
   }
   Images images;
@@ -54,8 +57,12 @@ Images as_images(const char* op, const char* name, const Tensor& tensor) {
 }
 
 MutablePlane writable(const Plane& plane) {
-  return {const_cast<std::uint8_t*>(plane.data), plane.pitch_bytes, plane.width,
-          plane.height,                          plane.channels,    plane.pixel_stride_bytes};
+  return {const_cast<std::uint8_t*>(plane.data),
+          plane.pitch_bytes,
+          plane.width,
+          plane.height,
+          plane.channels,
+          plane.pixel_stride_bytes};
 }
 
 Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& shape,
@@ -89,7 +96,8 @@ void refuse_overlap(const char* op, const Tensor& src, const Tensor& out) {
 
 order::Stream* working_stream(const char* op, const std::optional<Stream>& stream, Device device) {
   if (!device.is_cpu()) {
-    throw_error<DeviceError>("{}: src is on {}; this build works on the CPU only", op, device.str());
+    throw_error<DeviceError>("{}: src is on {}; this build works on the CPU only", op,
+                             device.str());
   }
   if (!stream) return current_stream(device);
   if (stream->device() != device) {

@@ -59,8 +59,8 @@ Plane plane_of(const Tensor& tensor, const char* name, std::int64_t height, std:
   return {plane.data, plane.pitch_bytes, width, height, 2, plane.pixel_stride_bytes * 2};
 }
 
-// The planes of one packed tensor of (3H/2, W): chroma rows follow, packed at the same pitch or, for
-// I420, two to a row.
+// The planes of one packed tensor of (3H/2, W): chroma rows follow, packed at the same pitch or,
+// for I420, two to a row.
 std::vector<Plane> split(const Tensor& src, YuvFormat format) {
   const Plane all = kernels::as_images("cvt_color", "src", src).first;
   if (src.ndim() > 3 || all.channels != 1 || all.height % 3 != 0 || all.width % 2 != 0 ||
@@ -78,7 +78,8 @@ std::vector<Plane> split(const Tensor& src, YuvFormat format) {
   }
   if (all.pitch_bytes != width) {
     throw_error<TensorError>(
-        "cvt_color: src has rows of {} bytes every {}; I420 in one tensor must be packed, pass a tuple "
+        "cvt_color: src has rows of {} bytes every {}; I420 in one tensor must be packed, pass a "
+        "tuple "
         "of planes instead",
         width, all.pitch_bytes);
   }
@@ -96,8 +97,9 @@ std::vector<Plane> collect(std::span<const Tensor> planes, YuvFormat format) {
   }
   const Plane y = kernels::as_images("cvt_color", "Y", planes[0]).first;
   if (planes[0].ndim() > 3 || y.channels != 1 || y.height % 2 != 0 || y.width % 2 != 0) {
-    throw_error<TensorError>("cvt_color: Y has shape {}, expected even height and width and 1 channel",
-                             describe_shape(planes[0].shape()));
+    throw_error<TensorError>(
+        "cvt_color: Y has shape {}, expected even height and width and 1 channel",
+        describe_shape(planes[0].shape()));
   }
   std::vector<Plane> all{y};
   if (format == YuvFormat::nv12) {

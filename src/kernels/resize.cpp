@@ -36,9 +36,9 @@ std::shared_ptr<const LinearResizePlan> plan_for(const kernels::Plane& src, Size
       }
     }
   }
-  auto made = std::make_shared<const LinearResizePlan>(
-      kernels::ImageSize{src.width, src.height}, kernels::ImageSize{size.width, size.height},
-      src.channels, src.pixel_stride_bytes);
+  auto made = std::make_shared<const LinearResizePlan>(kernels::ImageSize{src.width, src.height},
+                                                       kernels::ImageSize{size.width, size.height},
+                                                       src.channels, src.pixel_stride_bytes);
   const std::lock_guard guard(*lock);
   (*plans)[next++ % plans->size()] = made;
   return made;
@@ -53,9 +53,10 @@ Shape output_shape(const Tensor& src, Size size) {
 }
 
 void check_sizes(const kernels::Plane& src, Size size) {
-  if (size.height < 1 || size.width < 1 || size.height > kLongestSide || size.width > kLongestSide) {
-    throw_error<TensorError>("resize: size ({}, {}) is not 1 to {} in height and width", size.height,
-                             size.width, kLongestSide);
+  if (size.height < 1 || size.width < 1 || size.height > kLongestSide ||
+      size.width > kLongestSide) {
+    throw_error<TensorError>("resize: size ({}, {}) is not 1 to {} in height and width",
+                             size.height, size.width, kLongestSide);
   }
   if (src.height < 1 || src.width < 1 || src.height > kLongestSide || src.width > kLongestSide ||
       src.width * src.pixel_stride_bytes >= (std::int64_t{1} << 31)) {
@@ -87,8 +88,8 @@ Tensor resize(const Tensor& src, Size size, const ResizeOptions& options) {
              const std::int64_t grain = std::max<std::int64_t>(1, kBytesPerPiece / row_bytes);
              for (std::int64_t i = 0; i < images.count; ++i) {
                exec::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
-                 kernels::resize_linear(*plan, images.at(i), kernels::writable(results.at(i)), begin,
-                                        end);
+                 kernels::resize_linear(*plan, images.at(i), kernels::writable(results.at(i)),
+                                        begin, end);
                });
              }
            });

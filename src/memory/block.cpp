@@ -21,8 +21,11 @@ Ref<Block> Block::wrap(void* data, std::size_t bytes, Device device, backend::Me
 }
 
 void Block::used(order::Stream& stream, bool is_write, bool open) {
-  order::Point point = stream.use(static_cast<std::int64_t>(bytes_));
-  if (open) point.mark = order::kOpenMark;
+  const auto bytes = static_cast<std::int64_t>(bytes_);
+  used_until(stream, open ? stream.use_open(bytes) : stream.use(bytes), is_write);
+}
+
+void Block::used_until(order::Stream& stream, order::Point point, bool is_write) {
   const std::lock_guard guard(lock_);
   if (is_write) {
     uses_.add_write(point, stream.slot());

@@ -41,6 +41,8 @@ class Block : public RefCounted<Block> {
 
   /// Notes work on the stream that was just enqueued (or, with `open`, that goes on).
   void used(order::Stream& stream, bool is_write, bool open = false);
+  /// The same for work that is over at a point of the stream.
+  void used_until(order::Stream& stream, order::Point point, bool is_write);
   /// Makes the stream wait for the writes so far (to read) or all uses so far (to write).
   void wait_on(order::Stream& stream, bool for_write);
   /// Waits on the host, at most until `deadline_ns`, for the writes or for all uses so far; from a
@@ -85,8 +87,8 @@ class Block : public RefCounted<Block> {
   Release release_;
   Ref<order::Stream> back_edge_;
 
-  // Guards what follows. Once nobody refers to the block only its lists' owner changes it, still under
-  // the lock: a thread that is out of memory reads the uses of all blocks.
+  // Guards what follows. Once nobody refers to the block only its lists' owner changes it, still
+  // under the lock: a thread that is out of memory reads the uses of all blocks.
   SpinLock lock_;
   order::Uses uses_;
   std::unique_ptr<order::check::Shadow> shadow_;

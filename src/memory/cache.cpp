@@ -11,8 +11,8 @@
 namespace penstock::memory {
 namespace {
 
-// Blocks of a list that one allocation looks at: from the newest, which its own stream used last, and
-// from the oldest, whose work is over first.
+// Blocks of a list that one allocation looks at: from the newest, which its own stream used last,
+// and from the oldest, whose work is over first.
 constexpr int kLookNewest = 8;
 constexpr int kLookOldest = 2;
 
@@ -84,8 +84,8 @@ Ref<Block> Cache::allocate(std::size_t bytes, order::Stream* stream) {
   return grow(wanted, home, epoch.value_or(kNoMember));
 }
 
-// A block of the list that may be used on the slot's stream (or by the host) with no wait. Under the
-// home's lock. Blocks that are not ready get a mark, so that they will be some day.
+// A block of the list that may be used on the slot's stream (or by the host) with no wait. Under
+// the home's lock. Blocks that are not ready get a mark, so that they will be some day.
 Block* Cache::take(Home& home, std::uint32_t size_class, const order::Slot* slot) {
   Bin& bin = home.bins[size_class];
   const auto is_ready = [&](Block& block) {
@@ -203,7 +203,7 @@ Piece Cache::carve(std::uint32_t size_class) {
 
 bool Cache::take_back(Block& block) {
   const std::uint32_t epoch = block.epoch_;
-  if (epoch != epoch_.load(std::memory_order_relaxed)) return false;
+  if (epoch != epoch_.load(std::memory_order_acquire)) return false;
   block.freed_at_ = ticks();
   block.is_idle_.store(true, std::memory_order_relaxed);
   block.home_->push(block);
@@ -256,12 +256,13 @@ void Cache::out_of_memory(std::int64_t bytes, const char* reason) {
     std::int64_t held = 0;  // what is only reserved, this allocation too, is not held
     for (const Block* block : members_) held += static_cast<std::int64_t>(block->bytes_);
     text = fmt::format(
-        "allocate: {} bytes on {}: {}; Penstock holds {} bytes live and {} idle in {} blocks", bytes,
-        device_.str(), reason, held - idle, idle, members_.size());
+        "allocate: {} bytes on {}: {}; Penstock holds {} bytes live and {} idle in {} blocks",
+        bytes, device_.str(), reason, held - idle, idle, members_.size());
     describers = describers_;
   }
   for (const auto& describer : describers) text += "; " + describer();
-  throw OutOfMemory(text + "; drop tensors, lower the number of frames in flight, or use smaller ones");
+  throw OutOfMemory(text +
+                    "; drop tensors, lower the number of frames in flight, or use smaller ones");
 }
 
 std::int64_t limit(Device device) { return Cache::of(device).limit(); }

@@ -1,8 +1,8 @@
 // The cache of one device's memory. A free makes no device call: the block goes to its home list
-// with its points inside. An allocation on a stream tries, in this order: a block that was last used
-// on that stream; one whose points are complete; one that the stream's clock covers; growth; where
-// the limit forbids that, one that the stream can wait for.
-// Thread-safe. Caches live until the process ends.
+// with its points inside. An allocation on a stream tries, in this order: a block that was last
+// used on that stream; one whose points are complete; one that the stream's clock covers; growth;
+// where the limit forbids that, one that the stream can wait for. Thread-safe. Caches live until
+// the process ends.
 #pragma once
 
 #include <penstock/memory.hpp>

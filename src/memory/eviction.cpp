@@ -51,9 +51,7 @@ void Cache::unreserve(std::int64_t bytes, std::uint32_t epoch) {
 // Takes idle blocks out of their lists and of the count, those unused for longest first, until that
 // is at least `bytes`. Returns how much it is. Under mutex_.
 std::int64_t Cache::detach(std::int64_t bytes, Pending pending, Blocks& detached) {
-  const auto may_go = [&](Block& block) {
-    return pending == Pending::evict || block.prune();
-  };
+  const auto may_go = [&](Block& block) { return pending == Pending::evict || block.prune(); };
   std::vector<std::pair<std::uint64_t, std::int64_t>> ages;
   homes_.for_each([&](Home& home) {
     const std::lock_guard guard(home.lock);
@@ -102,7 +100,8 @@ void Cache::remove_member(Block& block) {
   members_.pop_back();
 }
 
-// Idle blocks go until no more than `most` is counted; first those whose work is over. Under mutex_.
+// Idle blocks go until no more than `most` is counted; first those whose work is over. Under
+// mutex_.
 void Cache::detach_excess(std::int64_t most, Blocks& detached) {
   for (const Pending pending : {Pending::keep, Pending::evict}) {
     const std::int64_t excess = total_.load() - most;
@@ -124,8 +123,8 @@ void Cache::release(const Blocks& detached, bool wait) {
   if (waited) waits_.fetch_add(1, std::memory_order_relaxed);
 }
 
-// False for work that this thread is in the middle of, or that waits for it. An error of that work is
-// not this caller's: it comes out at the next synchronisation.
+// False for work that this thread is in the middle of, or that waits for it. An error of that work
+// is not this caller's: it comes out at the next synchronisation.
 bool Cache::wait_for(const order::Points& points) {
   bool waited = true;
   for (const order::Point& point : points) {

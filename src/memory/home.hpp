@@ -2,8 +2,8 @@
 // back and hands out again. Homes are never freed; that of a thread that ended goes to the next.
 //
 // Protocol: anybody may push onto `returned` (a lock-free stack: push by compare-exchange, taken as
-// a whole by exchange, so there is no ABA). The bins are touched under `lock`, which is nearly always
-// the allocating thread's alone. Attacked by test_memory "freed on other threads".
+// a whole by exchange, so there is no ABA). The bins are touched under `lock`, which is nearly
+// always the allocating thread's alone. Attacked by test_memory "freed on other threads".
 #pragma once
 
 #include "memory/block.hpp"

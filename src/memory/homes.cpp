@@ -61,7 +61,8 @@ Home& Homes::adopt() {
 // Under mutex_.
 Home& Homes::add() {
   const std::uint32_t index = count_.load();
-  if (index == kMost) throw_error<Error>("memory: {} threads and streams allocate; too many", index);
+  if (index == kMost)
+    throw_error<Error>("memory: {} threads and streams allocate; too many", index);
   all_[index].store(new Home, std::memory_order_release);
   count_.store(index + 1, std::memory_order_release);
   return *all_[index].load();

@@ -5,8 +5,8 @@
 namespace penstock::memory {
 namespace {
 
-// A slab has as many pieces as fit into this much, at least one: rounding it to pages adds an eighth at
-// most.
+// A slab has as many pieces as fit into this much, at least one: rounding it to pages adds an
+// eighth at most.
 constexpr std::size_t kSlabBytes = 2 << 20;
 constexpr std::size_t kSlabPages = 16;
 
@@ -36,8 +36,8 @@ std::unique_ptr<Slab> SlabHeap::grow(std::uint32_t size_class) {
 Piece SlabHeap::carve(std::uint32_t size_class) {
   const std::lock_guard guard(mutex_);
   auto& slabs = slabs_[size_class];
-  auto found = std::find_if(slabs.rbegin(), slabs.rend(),
-                            [](const auto& slab) { return slab->has_room(); });
+  auto found =
+      std::find_if(slabs.rbegin(), slabs.rend(), [](const auto& slab) { return slab->has_room(); });
   if (found == slabs.rend()) {
     slabs.push_back(grow(size_class));
     found = slabs.rbegin();

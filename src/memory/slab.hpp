@@ -1,5 +1,5 @@
-// Where blocks come from: mapped memory, small sizes carved from slabs of one size class each, large
-// ones mapped for themselves. Thread-safe.
+// Where blocks come from: mapped memory, small sizes carved from slabs of one size class each,
+// large ones mapped for themselves. Thread-safe.
 #pragma once
 
 #include "backend/backend.hpp"

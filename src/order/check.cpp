@@ -19,6 +19,9 @@ constexpr std::size_t kRacesKept = 1000;
 
 std::atomic<int> mode{-1};
 
+void print(const std::string& text) { std::fprintf(stderr, "penstock: %s\n", text.c_str()); }
+std::atomic<void (*)(const std::string&)> reporter{&print};
+
 OrderCheck current_mode() {
   const int set = mode.load(std::memory_order_relaxed);
   return set < 0 ? settings().check : static_cast<OrderCheck>(set);
@@ -95,9 +98,7 @@ struct Book {
       ++race_count;
       if (races.size() == kRacesKept) races.pop_front();
       races.push_back(race);
-      if (current_mode() != OrderCheck::raise) {
-        std::fprintf(stderr, "penstock: %s\n", describe(race).c_str());
-      }
+      if (current_mode() != OrderCheck::raise) reporter.load()(describe(race));
     }
     if (!found.empty() && current_mode() == OrderCheck::raise) {
       throw StreamError(describe(found.front()));
@@ -113,8 +114,7 @@ Actor& thread_actor() {
 }
 
 Position host_position_locked() {
-  return task_scope != nullptr ? Book::task_position(*task_scope)
-                               : Book::position(thread_actor());
+  return task_scope != nullptr ? Book::task_position(*task_scope) : Book::position(thread_actor());
 }
 
 }  // namespace
@@ -191,7 +191,8 @@ void host_wait(const Position& position) {
   }
   Position& task = Book::task_position(*task_scope);
   auto behind = std::make_shared<Times>(*task.behind);
-  behind->resize(std::max<std::size_t>({behind->size(), position.behind->size(), position.actor + 1u}));
+  behind->resize(
+      std::max<std::size_t>({behind->size(), position.behind->size(), position.actor + 1u}));
   for (std::size_t i = 0; i < position.behind->size(); ++i) {
     (*behind)[i] = std::max((*behind)[i], (*position.behind)[i]);
   }
@@ -212,8 +213,13 @@ void access(Shadow& shadow, const Position& position, const Range& range, bool i
   Book& book = Book::get();
   const std::lock_guard guard(book.mutex);
   if (tag.label.empty()) tag.label = thread_label;
-  Access access{position,       range,         shadow.base,                 is_write,
-                std::move(tag), thread_name(), book.actors[position.actor]};
+  Access access{position,
+                range,
+                shadow.base,
+                is_write,
+                std::move(tag),
+                thread_name(),
+                book.actors[position.actor]};
   std::vector<Race> found;
   for (const Access& earlier : shadow.accesses) {
     if (!earlier.is_write && !is_write) continue;
@@ -234,6 +240,10 @@ TaskScope::~TaskScope() { task_scope = outer_; }
 
 void set_label(std::string label) { thread_label = std::move(label); }
 const std::string& label() { return thread_label; }
+
+void set_reporter(void (*given)(const std::string&)) {
+  reporter.store(given == nullptr ? &print : given);
+}
 
 std::vector<Race> races() {
   Book& book = Book::get();

@@ -119,6 +119,9 @@ struct Race {
   Access earlier;
   Access later;
 };
+/// Takes the text of each race, under the checker's lock, in place of stderr; nullptr: stderr
+/// again.
+void set_reporter(void (*reporter)(const std::string& text));
 /// The races found so far, oldest first (at most 1,000 are kept), and how many there were.
 [[nodiscard]] std::vector<Race> races();
 [[nodiscard]] std::int64_t race_count();

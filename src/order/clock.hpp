@@ -1,6 +1,6 @@
 // For each slot the newest mark that a stream's work is ordered behind, directly or through others.
-// Raised under the stream's lock, after the wait is enqueued; read without it: an entry that is seen
-// was true already.
+// Raised under the stream's lock, after the wait is enqueued; read without it: an entry that is
+// seen was true already.
 #pragma once
 
 #include "order/point.hpp"

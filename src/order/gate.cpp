@@ -11,15 +11,17 @@ void watch(Gate& gate, Point point, PointWatch& watch) {
   watch.fire = [](backend::Completion* completion) {
     static_cast<PointWatch*>(completion)->gate->drop();
   };
-  if (is_complete(point)) {
-    gate.drop();
-    return;
+  Ref<Mark> mark;
+  try {
+    if (!is_complete(point)) mark = mark_of(point);
+    if (mark && mark->backend().notify(mark->event(), watch)) return;
+  } catch (const DeviceError&) {
+    mark = {};  // lost: with it everything is over
   }
-  const auto mark = mark_of(point);
-  if (!mark) {
-    gate.drop();
-  } else if (!mark->backend().notify(mark->event(), watch)) {
+  if (mark) {
     Reactor::instance().add(mark, watch);
+  } else {
+    gate.drop();
   }
 }
 

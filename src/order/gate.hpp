@@ -4,8 +4,8 @@
 // Protocol: the gate is made with one hold. Each thing waited for holds it once more before it is
 // started, and drops it when it came; its owner drops the first hold when all is set up. Whoever
 // drops the last hold runs the callback, once, and does not touch the gate afterwards: the callback
-// may free it. The drops are acquire-release, so the callback sees all that came before each of them.
-// Attacked by test_gate "many threads drop".
+// may free it. The drops are acquire-release, so the callback sees all that came before each of
+// them. Attacked by test_gate "many threads drop".
 #pragma once
 
 #include "backend/backend.hpp"
@@ -42,8 +42,9 @@ struct PointWatch : backend::Completion {
   Gate* gate = nullptr;
 };
 
-/// Holds the gate until the point is complete: marks it if need be, and fires `watch` by the backend
-/// or by the reactor. An open point waits for what is on its stream now.
+/// Holds the gate until the point is complete: marks it if need be, and fires `watch` by the
+/// backend or by the reactor. An open point waits for what is on its stream now. A lost device has
+/// completed all.
 void watch(Gate& gate, Point point, PointWatch& watch);
 
 }  // namespace penstock::order

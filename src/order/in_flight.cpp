@@ -2,17 +2,26 @@
 
 #include "base/throw.hpp"
 #include "base/time.hpp"
+#include "exec/pool.hpp"
 #include "order/gate.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 namespace penstock::order {
 
 struct InFlight::State {
   explicit State(std::int64_t most) : limit(most) {}
+  [[nodiscard]] bool has_room() const { return count < limit; }
+  void leave() {
+    const std::lock_guard guard(mutex);
+    --count;
+    room.notify_one();
+  }
+
   const std::int64_t limit;
   std::mutex mutex;
   std::condition_variable room;
@@ -28,9 +37,7 @@ struct Piece : Gate {
   explicit Piece(std::shared_ptr<State> counter)
       : Gate([](Gate* gate) {
           const std::unique_ptr<Piece> piece(static_cast<Piece*>(gate));
-          const std::lock_guard guard(piece->state->mutex);
-          --piece->state->count;
-          piece->state->room.notify_all();
+          piece->state->leave();
         }),
         state(std::move(counter)) {}
   std::shared_ptr<State> state;
@@ -44,32 +51,29 @@ InFlight::InFlight(std::int64_t limit) : state_(std::make_shared<State>(limit)) 
 }
 InFlight::~InFlight() = default;
 
-bool InFlight::has_room() const {
-  const std::lock_guard guard(state_->mutex);
-  return state_->count < state_->limit;
-}
-
-bool InFlight::wait_for_room(std::int64_t deadline_ns) {
+bool InFlight::enter(std::int64_t deadline_ns) {
+  if (deadline_ns > 0) exec::Pool::before_blocking();
   std::unique_lock guard(state_->mutex);
-  const auto room = [this] { return state_->count < state_->limit; };
+  const auto has_room = [this] { return state_->has_room(); };
   if (deadline_ns == kNever) {
-    state_->room.wait(guard, room);
-    return true;
+    state_->room.wait(guard, has_room);
+  } else if (!has_room()) {
+    const std::chrono::steady_clock::time_point deadline{std::chrono::nanoseconds(deadline_ns)};
+    if (deadline_ns <= 0 || !state_->room.wait_until(guard, deadline, has_room)) return false;
   }
-  const std::chrono::steady_clock::time_point deadline{std::chrono::nanoseconds(deadline_ns)};
-  return state_->room.wait_until(guard, deadline, room);
+  state_->peak = std::max(state_->peak, ++state_->count);
+  return true;
 }
 
-void InFlight::add(Point point) {
-  {
-    const std::lock_guard guard(state_->mutex);
-    state_->peak = std::max(state_->peak, ++state_->count);
-  }
+void InFlight::leave_when(Point point) {
   auto* piece = new Piece<State>(state_);
   watch(*piece, point, piece->point_watch);
   piece->drop();
 }
 
+void InFlight::leave() { state_->leave(); }
+
+bool InFlight::has_room() const { return count() < state_->limit; }
 std::int64_t InFlight::limit() const { return state_->limit; }
 std::int64_t InFlight::count() const {
   const std::lock_guard guard(state_->mutex);

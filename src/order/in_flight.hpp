@@ -1,5 +1,5 @@
-// A limit on work in flight: a counter that each piece of work raises until its point is complete.
-// Thread-safe.
+// A limit on work in flight: a piece of work takes a place before it is enqueued, and the place is
+// free again when the work's point is complete. Thread-safe.
 #pragma once
 
 #include "order/point.hpp"
@@ -17,13 +17,15 @@ class InFlight {
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
-  /// True if there is room for one more.
-  [[nodiscard]] bool has_room() const;
-  /// Waits for room, at most until `deadline_ns`; false if that came first.
-  [[nodiscard]] bool wait_for_room(std::int64_t deadline_ns);
-  /// Counts a piece of work until the point is complete.
-  void add(Point point);
+  /// Waits for a place, at most until `deadline_ns` (0: not at all), and takes it; false if there
+  /// was none. Not from a task that what is in flight may wait for.
+  [[nodiscard]] bool enter(std::int64_t deadline_ns);
+  /// Gives a taken place back once the point is complete.
+  void leave_when(Point point);
+  /// The same at once: there was no work after all.
+  void leave();
 
+  [[nodiscard]] bool has_room() const;
   [[nodiscard]] std::int64_t limit() const;
   [[nodiscard]] std::int64_t count() const;
   /// The most that were in flight together.

@@ -1,13 +1,15 @@
 #include "order/reactor.hpp"
 
+#include "base/throw.hpp"
 #include "base/time.hpp"
-
-#include <pthread.h>
+#include "exec/fork.hpp"
+#include "exec/thread_start.hpp"
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -30,7 +32,7 @@ struct Reactor::State {
   std::condition_variable wake;
   std::condition_variable ended;
   std::vector<Watched> added;
-  std::atomic<bool> has_added{false};
+  std::atomic<bool> has_news{false};  // something was added, or the thread is to end
   std::atomic<std::int64_t> rounds{0};
   bool started = false;
   bool stopping = false;
@@ -49,13 +51,20 @@ Reactor& Reactor::instance() {
 Reactor::Reactor() : state_(new State) {}
 
 void Reactor::add(Ref<Mark> mark, backend::Completion& completion) {
+  if (exec::forked()) return;  // the thread is the parent's: what is waited for never comes
   const std::lock_guard guard(state_->mutex);
-  state_->added.push_back({std::move(mark), &completion});
-  state_->has_added.store(true);
   if (!state_->started) {
+    exec::note_threads();
+    try {
+      std::thread([state = state_] { state->run(); }).detach();
+    } catch (const std::system_error& error) {
+      throw_error<Error>("gate: the system gives no thread ({}); is a limit on processes reached?",
+                         error.what());
+    }
     state_->started = true;
-    std::thread([state = state_] { state->run(); }).detach();
   }
+  state_->added.push_back({std::move(mark), &completion});
+  state_->has_news.store(true);
   state_->wake.notify_one();
 }
 
@@ -65,13 +74,14 @@ bool Reactor::stop(std::int64_t timeout_ns) {
   std::unique_lock guard(state_->mutex);
   if (!state_->started) return true;
   state_->stopping = true;
+  state_->has_news.store(true);
   state_->wake.notify_one();
   return state_->ended.wait_for(guard, std::chrono::nanoseconds(timeout_ns),
                                 [this] { return state_->over; });
 }
 
 void Reactor::State::run() {
-  pthread_setname_np(pthread_self(), "penstock-react");
+  exec::begin_thread("penstock-react");
   // This thread queries events; a capture of somebody's elsewhere must not mind.
   backend::host().exchange_capture_mode(backend::CaptureMode::relaxed);
   if (backend::cuda().device_count() > 0) {
@@ -93,13 +103,13 @@ void Reactor::State::run() {
 }
 
 bool Reactor::State::take_added(std::vector<Watched>& watched, bool wait) {
-  if (!wait && !has_added.load()) return true;
+  if (!wait && !has_news.load()) return true;
   std::unique_lock guard(mutex);
   if (wait) this->wake.wait(guard, [this] { return !added.empty() || stopping; });
   if (stopping) return false;
   for (Watched& one : added) watched.push_back(std::move(one));
   added.clear();
-  has_added.store(false);
+  has_news.store(false);
   return true;
 }
 

@@ -45,8 +45,8 @@ Slot& Slot::at(std::uint32_t index) {
 Slot& Slot::take(backend::Backend& backend, int device, backend::StreamHandle stream) {
   Table& slots = table();
   const std::lock_guard guard(slots.lock);
-  const auto idle =
-      std::find_if(slots.left.begin(), slots.left.end(), [](Slot* slot) { return slot->is_idle(); });
+  const auto idle = std::find_if(slots.left.begin(), slots.left.end(),
+                                 [](Slot* slot) { return slot->is_idle(); });
   Slot* slot = nullptr;
   if (idle != slots.left.end()) {
     slot = *idle;
@@ -71,6 +71,7 @@ void Slot::enter(backend::Backend& backend, int device, backend::StreamHandle st
   backend_ = &backend;
   device_ = device;
   stream_ = stream;
+  entered_ = next_.load();
   clock_.clear();
   dirty_.store(false);
 }
@@ -78,7 +79,13 @@ void Slot::enter(backend::Backend& backend, int device, backend::StreamHandle st
 void Slot::leave() {
   {
     const std::lock_guard guard(lock_);
-    static_cast<void>(record());
+    try {
+      static_cast<void>(record());
+    } catch (const Error&) {
+      // The device is lost, and all of it with it.
+      published_.store(next_.fetch_add(1));
+      raise_completed(published_.load());
+    }
     stream_ = backend::StreamHandle::none;
   }
   const std::lock_guard guard(table().lock);
@@ -136,8 +143,8 @@ void Slot::recycle(Mark* mark) {
 Ref<Mark> Slot::record() {
   trim();
   auto mark = Ref<Mark>::adopt(take_mark());
-  dirty_.store(false);
   const std::uint64_t number = next_.fetch_add(1);
+  dirty_.store(false);
   try {
     backend_->record(mark->event_, stream_);
   } catch (...) {
@@ -186,7 +193,37 @@ Ref<Mark> Slot::mark_for(std::uint64_t number) {
   return find(number);
 }
 
+Ref<Mark> Slot::mark_for_open(std::uint64_t opened) {
+  const std::lock_guard guard(lock_);
+  if (opened < entered_) return {};  // its stream is gone, and complete
+  if (stream_ != backend::StreamHandle::none) return record();
+  return marks_.empty() ? Ref<Mark>{} : marks_[marks_.size() - 1];
+}
+
+Point Slot::close(std::uint64_t opened) {
+  {
+    const std::lock_guard guard(lock_);
+    if (opened < entered_) return {index_, opened};
+    if (stream_ == backend::StreamHandle::none) return {index_, published_.load()};
+  }
+  return use();
+}
+
+bool Slot::is_complete_open(std::uint64_t opened) {
+  {
+    const std::lock_guard guard(lock_);
+    if (opened < entered_) return true;
+    if (stream_ != backend::StreamHandle::none) return false;
+  }
+  return is_complete(published_.load());
+}
+
 void Slot::wait(const Mark& mark) {
+  if (mark.backend_ != backend_) {
+    throw_error<StreamError>(
+        "wait: streams of the CPU and of a GPU can't wait for one another; sync() the first on the "
+        "host, or copy with to()");
+  }
   // Over and without an error: ordered already, whatever this stream does.
   const bool over = at(mark.point_.slot).completed_.load() >= mark.point_.mark &&
                     !mark.backend_->error(mark.event_);

@@ -66,9 +66,18 @@ class Slot {
     dirty_.store(true);
     return {index_, next_.load()};
   }
+  /// A use that goes on: all that is on the stream whenever somebody asks.
+  [[nodiscard]] Point use_open() {
+    const Point point = use();
+    return {index_, point.mark | kOpenBit};
+  }
+  /// A use that went on ends with what is on its stream now.
+  [[nodiscard]] Point close(std::uint64_t opened);
   /// The point of all that is on the stream.
   [[nodiscard]] Point now() const {
-    return {index_, dirty_.load() ? next_.load() : published_.load()};
+    const bool dirty =
+        dirty_.load();  // read first: a mark under way raises next_ before it clears it
+    return {index_, next_.load() - (dirty ? 0 : 1)};
   }
   /// The newest mark if it covers all that is on the stream, else a new one. `always` for streams
   /// that others use unseen.
@@ -76,12 +85,17 @@ class Slot {
   /// A mark that covers the point, made now if there is none; empty if the point is complete and
   /// its mark is gone.
   [[nodiscard]] Ref<Mark> mark_for(std::uint64_t number);
+  /// The same for a use that goes on: covers all that is on its stream; once that stream is gone,
+  /// all that was.
+  [[nodiscard]] Ref<Mark> mark_for_open(std::uint64_t opened);
   /// The work that comes after the call is ordered behind the mark.
   void wait(const Mark& mark);
 
   /// True if the calling thread is inside a host task of the slot's stream.
   [[nodiscard]] bool runs_here();
   [[nodiscard]] bool is_complete(std::uint64_t number);
+  /// False while the stream of a use that goes on is there.
+  [[nodiscard]] bool is_complete_open(std::uint64_t opened);
   /// A mark was seen complete: so are those it is ordered behind.
   static void complete(const Mark& mark);
 
@@ -103,8 +117,10 @@ class Slot {
   void raise_completed(std::uint64_t number);
 
   const std::uint32_t index_;
-  // A use reads next_ after its work was enqueued; mark() raises next_ before it records. So a use
-  // that still reads m was enqueued before the event of m was recorded, and m covers it.
+  // A use sets dirty_ and reads next_ after its work was enqueued; mark() raises next_ and clears
+  // dirty_ before it records. So a use that still reads m was enqueued before the event of m was
+  // recorded, and m covers it; and one whose dirty_ a mark cleared was enqueued before that mark.
+  // Attacked by test_order "uses race marks".
   std::atomic<std::uint64_t> next_{1};
   std::atomic<std::uint64_t> published_{0};
   std::atomic<std::uint64_t> completed_{0};
@@ -115,6 +131,7 @@ class Slot {
   backend::Backend* backend_ = nullptr;
   int device_ = 0;
   backend::StreamHandle stream_ = backend::StreamHandle::none;
+  std::uint64_t entered_ = 0;   // next_ when the stream came
   RingQueue<Ref<Mark>> marks_;  // published, oldest first
   SpinLock free_lock_;          // separate: the last reference may go while lock_ is held
   std::uint64_t tenancy_ = 0;   // changes, under both locks, when a stream has left

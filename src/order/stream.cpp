@@ -19,7 +19,7 @@ std::atomic<std::uint64_t> next_id{1};
 struct Registry {
   SpinLock lock;
   std::unordered_map<std::uint64_t, Stream*> foreign;  // by the driver's id
-  std::vector<Stream*> idle;                            // ours, dropped, for reuse
+  std::vector<Stream*> idle;                           // ours, dropped, for reuse
 };
 
 Registry& registry() {
@@ -101,11 +101,9 @@ void Stream::dispose() {
     delete this;
     return;
   }
-  // One that failed, unnoticed, is not given to somebody else.
-  const auto last = slot_->mark(true);
-  if (!last || !backend_->error(last->event())) {
+  if (may_be_reused()) {
     const std::lock_guard guard(streams.lock);
-    if (streams.idle.size() < kIdleStreams && slot_->is_complete(slot_->now().mark)) {
+    if (streams.idle.size() < kIdleStreams) {
       streams.idle.push_back(this);
       return;
     }
@@ -113,16 +111,39 @@ void Stream::dispose() {
   const backend::StreamHandle handle = handle_;
   backend::Backend& backend = *backend_;
   delete this;
-  backend.destroy_stream(handle);
+  try {
+    backend.destroy_stream(handle);
+  } catch (const Error&) {
+    // The device is lost: nothing is left to destroy.
+  }
+}
+
+// Idle, and without an error that nobody noticed.
+bool Stream::may_be_reused() {
+  try {
+    const auto last = slot_->mark(true);
+    return !last || (slot_->is_complete(last->point().mark) && !backend_->error(last->event()));
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 Point Stream::use(std::int64_t bytes) {
   const Point point = slot_->use();
-  if (bytes > 0 && unmarked_bytes_.fetch_add(bytes) + bytes > kUnmarkedBytes) {
-    unmarked_bytes_.store(0);
-    static_cast<void>(mark());
-  }
+  count_unmarked(bytes);
   return point;
+}
+
+Point Stream::use_open(std::int64_t bytes) {
+  const Point point = slot_->use_open();
+  count_unmarked(bytes);
+  return point;
+}
+
+void Stream::count_unmarked(std::int64_t bytes) {
+  if (bytes <= 0 || unmarked_bytes_.fetch_add(bytes) + bytes <= kUnmarkedBytes) return;
+  unmarked_bytes_.store(0);
+  static_cast<void>(mark());
 }
 
 void Stream::wait(Point point) {
@@ -136,7 +157,12 @@ void Stream::wait(const Mark& mark) {
 
 bool Stream::sync(std::int64_t deadline_ns) {
   const auto last = mark();
-  if (!backend_->sync_stream(handle_, deadline_ns)) return false;
+  try {
+    if (!backend_->sync_stream(handle_, deadline_ns)) return false;
+  } catch (...) {
+    static_cast<void>(slot_->use());  // the error is cleared: the next mark is to be without it
+    throw;
+  }
   if (last) Slot::complete(*last);
   return true;
 }
@@ -151,11 +177,13 @@ bool Stream::query() {
 
 Ref<Mark> mark_of(Point point) {
   Slot& slot = Slot::at(point.slot);
-  return point.is_open() ? slot.mark(true) : slot.mark_for(point.mark);
+  return point.is_open() ? slot.mark_for_open(point.mark & ~kOpenBit) : slot.mark_for(point.mark);
 }
 
 bool is_complete(Point point) {
-  return !point.is_open() && Slot::at(point.slot).is_complete(point.mark);
+  Slot& slot = Slot::at(point.slot);
+  return point.is_open() ? slot.is_complete_open(point.mark & ~kOpenBit)
+                         : slot.is_complete(point.mark);
 }
 
 bool sync(Point point, std::int64_t deadline_ns) {

@@ -33,6 +33,8 @@ class Stream : public RefCounted<Stream> {
 
   /// The point of work that was just enqueued, `bytes` of it; marks when much is unmarked.
   [[nodiscard]] Point use(std::int64_t bytes = 0);
+  /// The point of work that others enqueue from now on, `bytes` of it.
+  [[nodiscard]] Point use_open(std::int64_t bytes = 0);
   /// A mark that covers all that is on the stream.
   [[nodiscard]] Ref<Mark> mark() { return slot_->mark(foreign_); }
   /// The work that comes after this call is ordered behind the point. No call if it is already.
@@ -49,7 +51,9 @@ class Stream : public RefCounted<Stream> {
   Stream(Device device, backend::StreamHandle handle, int priority, bool foreign);
   ~Stream();
   void dispose();
+  [[nodiscard]] bool may_be_reused();
   void renew();
+  void count_unmarked(std::int64_t bytes);
 
   Device device_;
   backend::Backend* backend_;

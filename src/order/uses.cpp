@@ -11,8 +11,8 @@ constexpr std::size_t kPruneAt = 4;
 
 template <class Drop>
 void remove_if(Points& points, Drop drop) {
-  points.resize_down(
-      static_cast<std::size_t>(std::remove_if(points.begin(), points.end(), drop) - points.begin()));
+  points.resize_down(static_cast<std::size_t>(std::remove_if(points.begin(), points.end(), drop) -
+                                              points.begin()));
 }
 
 // One entry for each slot: the later mark stands for both.
@@ -49,7 +49,7 @@ void Uses::collect(bool for_write, Points& points) const {
 void Uses::close_open() {
   for (Points* points : {&writes_, &reads_}) {
     for (Point& point : *points) {
-      if (point.is_open()) point = Slot::at(point.slot).use();
+      if (point.is_open()) point = Slot::at(point.slot).close(point.mark & ~kOpenBit);
     }
   }
 }

@@ -1,5 +1,5 @@
-// The uses of a piece of memory that may not be over: its last writes and the reads since, as points.
-// Normally one write and a read for each stream. Not thread-safe: its block locks.
+// The uses of a piece of memory that may not be over: its last writes and the reads since, as
+// points. Normally one write and a read for each stream. Not thread-safe: its block locks.
 #pragma once
 
 #include "base/small_vector.hpp"

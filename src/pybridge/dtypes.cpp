@@ -2,6 +2,8 @@
 
 #include "pybridge/registry.hpp"
 
+#include <penstock/error.hpp>
+
 #include <string>
 #include <unordered_map>
 
@@ -20,13 +22,19 @@ nb::object dtype_object(Dtype dtype) {
 }
 
 Dtype dtype_from_object(nb::handle object) {
-  if (PyUnicode_Check(object.ptr())) {
+  const auto read = [](nb::handle text) {
     Py_ssize_t length = 0;
-    const char* text = PyUnicode_AsUTF8AndSize(object.ptr(), &length);
-    if (text == nullptr) throw nb::python_error();
-    return dtype_from_name({text, static_cast<std::size_t>(length)});
+    const char* characters = PyUnicode_AsUTF8AndSize(text.ptr(), &length);
+    if (characters == nullptr) throw nb::python_error();
+    return dtype_from_name({characters, static_cast<std::size_t>(length)});
+  };
+  if (PyUnicode_Check(object.ptr())) {
+    try {
+      return read(object);
+    } catch (const TensorError&) {  // one of NumPy's other words, such as "<f4"
+    }
   }
-  return dtype_from_name(nb::cast<std::string>(nb::handle(registry().dtype_name)(object)));
+  return read(nb::handle(registry().dtype_name)(object));
 }
 
 bool is_numpy_dtype(nb::handle object) { return nb::hasattr(object, "newbyteorder"); }

@@ -2,6 +2,7 @@
 #include "base/throw.hpp"
 #include "pybridge/exporter.hpp"
 #include "pybridge/failure.hpp"
+#include "pybridge/host_wait.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/names.hpp"
 #include "pybridge/py_tensor.hpp"
@@ -18,9 +19,7 @@ int guarded(Body&& body) {
   try {
     body();
     return 0;
-  } catch (nb::python_error& error) {
-    error.restore();
-  } catch (...) {
+  } catch (const std::exception&) {
     set_python_error(std::current_exception());
   }
   return -1;
@@ -58,17 +57,22 @@ int from_object(void* object, dlpack::ManagedVersioned** out) {
 
 int to_object(dlpack::ManagedVersioned* managed, void** out) {
   return guarded([&] {
-    const Tensor tensor = Tensor::wrap(
-        managed->dl_tensor, (managed->flags & dlpack::kFlagReadOnly) != 0,
-        {[](void* context) {
-           retire(
-               [](void* held) {
-                 auto* struct_ = static_cast<dlpack::ManagedVersioned*>(held);
-                 if (struct_->deleter != nullptr) struct_->deleter(struct_);
-               },
-               context);
-         },
-         managed});
+    if (managed->version.major != dlpack::kMajorVersion) {
+      throw_error<TensorError>("DLPack: version {}.{}; {}.x is accepted", managed->version.major,
+                               managed->version.minor, dlpack::kMajorVersion);
+    }
+    start_retiring();
+    const Tensor tensor =
+        Tensor::wrap(managed->dl_tensor, (managed->flags & dlpack::kFlagReadOnly) != 0,
+                     {[](void* context) {
+                        retire(
+                            [](void* held) {
+                              auto* struct_ = static_cast<dlpack::ManagedVersioned*>(held);
+                              if (struct_->deleter != nullptr) struct_->deleter(struct_);
+                            },
+                            context);
+                      },
+                      managed});
     *out = nb::cast(PyTensor(tensor)).release().ptr();
   });
 }
@@ -118,6 +122,13 @@ nb::object exchange_api_capsule() {
 nb::object to_torch(const Tensor& tensor) {
   static PyObject* const torch = nb::module_::import_("torch").release().ptr();
   static const dlpack::ExchangeApi* const api = torch_api(nb::handle(torch).attr("Tensor"));
+  for (std::size_t i = 0; i < tensor.strides().size(); ++i) {
+    if (tensor.strides()[i] >= 0 || tensor.shape()[i] < 2) continue;
+    throw_error<TensorError>(
+        "torch: the stride of dimension {} is {} bytes; PyTorch has none below 0, use "
+        "copy()",
+        i, tensor.strides()[i]);
+  }
   if (api == nullptr) return nb::handle(torch).attr("from_dlpack")(PyTensor(tensor));
   wait_for_host(tensor, "torch");
   void* made = nullptr;

@@ -2,21 +2,20 @@
 
 #include "base/throw.hpp"
 #include "pybridge/dtypes.hpp"
-#include "pybridge/names.hpp"
+#include "pybridge/host_wait.hpp"
 #include "pybridge/py_tensor.hpp"
 #include "pybridge/type_strings.hpp"
-#include "pybridge/waiting.hpp"
-#include "tensor/work.hpp"
 
-#include <array>
-#include <memory>
+#include <string>
+#include <utility>
 
 namespace penstock::pybridge {
 namespace {
 
 void refuse_gpu(const Tensor& tensor, const char* what) {
   if (!tensor.device().is_cpu()) {
-    throw_error<TensorError>("{}: the tensor is on {}; use cpu() first", what, tensor.device().str());
+    throw_error<TensorError>("{}: the tensor is on {}; use cpu() first", what,
+                             tensor.device().str());
   }
 }
 
@@ -39,31 +38,57 @@ void destroy_capsule(PyObject* capsule, const char* name) {
   managed->deleter(managed);
 }
 
-bool wants_copy(nb::handle copy, nb::handle dl_device, const Tensor& tensor) {
-  if (!dl_device.is_none()) {
-    const auto device = nb::cast<std::pair<std::int64_t, std::int64_t>>(dl_device);
-    const bool same = tensor.device().is_cpu() && (device.first == dlpack::kCpu) && device.second == 0;
-    if (!same) {
-      throw_error<ExchangeError>("__dlpack__: dl_device is ({}, {}) but the tensor is on {}; copy it first",
-                                 device.first, device.second, tensor.device().str());
-    }
-  }
-  return !copy.is_none() && nb::cast<bool>(copy);
+// Before it is waited for; to_dlpack() says why.
+void refuse_readonly(const Tensor& tensor) {
+  if (tensor.readonly()) static_cast<void>(to_dlpack(tensor));
 }
 
-void check_stream(nb::handle stream) {
-  if (stream.is_none()) return;
-  if (PyLong_Check(stream.ptr()) && PyLong_AsLongLong(stream.ptr()) == -1 && PyErr_Occurred() == nullptr) {
-    return;
+// A pair of numbers, as DLPack has versions and devices.
+std::pair<std::int64_t, std::int64_t> pair_from(nb::handle object, const char* argument) {
+  const bool is_pair = PyTuple_Check(object.ptr()) && PyTuple_Size(object.ptr()) == 2;
+  std::pair<std::int64_t, std::int64_t> pair;
+  if (!is_pair || !nb::try_cast(object, pair, false)) {
+    throw_error<ArgumentTypeError>("__dlpack__: {} is {}, expected a tuple of two integers",
+                                   argument, nb::repr(object).c_str());
   }
-  PyErr_Clear();
-  throw_error<ExchangeError>("__dlpack__: stream is {}; for a tensor on the CPU None and -1 are accepted",
-                             nb::repr(stream).c_str());
+  return pair;
+}
+
+void check_device(nb::handle dl_device, const Tensor& tensor) {
+  if (dl_device.is_none()) return;
+  const auto device = pair_from(dl_device, "dl_device");
+  if (device.first == dlpack::kCpu && device.second == 0) return;
+  throw_error<ExchangeError>(
+      "__dlpack__: dl_device is ({}, {}) but the tensor is on {}; copy it first", device.first,
+      device.second, tensor.device().str());
+}
+
+bool wants_copy(nb::handle copy) {
+  if (!copy.is_none() && PyBool_Check(copy.ptr()) == 0) {
+    throw_error<ArgumentTypeError>("__dlpack__: copy is {}; None, True and False are accepted",
+                                   nb::repr(copy).c_str());
+  }
+  return copy.ptr() == Py_True;
+}
+
+// True if the consumer wants no wait.
+bool is_unordered(nb::handle stream) {
+  if (stream.is_none()) return false;
+  if (PyLong_Check(stream.ptr())) {
+    if (PyLong_AsLongLong(stream.ptr()) == -1 && PyErr_Occurred() == nullptr) return true;
+    PyErr_Clear();
+  }
+  throw_error<ExchangeError>(
+      "__dlpack__: stream is {}; for a tensor on the CPU None and -1 are accepted",
+      nb::repr(stream).c_str());
 }
 
 Tensor packed_copy(const Tensor& tensor) {
-  Tensor copy = tensor.copy();
-  wait_for_host(copy, "__dlpack__");
+  if (works_here()) wait_until_used(tensor, false, "__dlpack__");
+  Tensor copy = [&] {
+    const ReleaseGil release;
+    return tensor.copy();
+  }();
   return copy;
 }
 
@@ -74,97 +99,24 @@ nb::object call(PyObject* function, const Tensor& tensor) {
   return nb::steal(result);
 }
 
-// What the buffer protocol's views point to.
-struct View {
-  PyObject* holder;
-  std::array<Py_ssize_t, kMaxDims> shape;
-  std::array<Py_ssize_t, kMaxDims> strides;
-};
-
-int fill_view(PyObject* self, Py_buffer* view, int flags) {
-  const Tensor& tensor = nb::cast<PyTensor&>(nb::handle(self)).get();
-  refuse_gpu(tensor, "buffer");
-  const char* format = format_of(tensor.dtype());
-  if (format == nullptr) {
-    throw_error<ExchangeError>("buffer: dtype {} is none of the buffer protocol's; use __dlpack__",
-                               tensor.dtype().name());
-  }
-  if ((flags & PyBUF_WRITABLE) != 0 && tensor.readonly()) {
-    throw_error<ExchangeError>("buffer: the tensor is read-only");
-  }
-  const bool wants_strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES;
-  const bool wants_packed = (flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS || !wants_strides;
-  if (wants_packed && !tensor.is_contiguous()) {
-    throw_error<ExchangeError>("buffer: the tensor is not contiguous; use copy()");
-  }
-  wait_for_host(tensor, "buffer");
-  auto extents = std::make_unique<View>();
-  for (std::size_t i = 0; i < tensor.shape().size(); ++i) {
-    extents->shape[i] = tensor.shape()[i];
-    extents->strides[i] = tensor.strides()[i];
-  }
-  view->buf = tensor.data();
-  view->obj = Py_NewRef(self);
-  view->len = tensor.nbytes();
-  view->itemsize = tensor.itemsize();
-  view->readonly = tensor.readonly() ? 1 : 0;
-  view->ndim = tensor.ndim();
-  view->format = (flags & PyBUF_FORMAT) != 0 ? const_cast<char*>(format) : nullptr;
-  view->shape = (flags & PyBUF_ND) != 0 ? extents->shape.data() : nullptr;
-  view->strides = wants_strides ? extents->strides.data() : nullptr;
-  view->suboffsets = nullptr;
-  view->internal = extents.release();
-  return 0;
-}
-
-int get_buffer(PyObject* self, Py_buffer* view, int flags) {
-  view->obj = nullptr;
-  try {
-    return fill_view(self, view, flags);
-  } catch (nb::python_error& error) {
-    error.restore();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_BufferError, error.what());
-  }
-  return -1;
-}
-
-void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<View*>(view->internal); }
-
 }  // namespace
-
-PyType_Slot buffer_slots[] = {
-    {Py_bf_getbuffer, reinterpret_cast<void*>(&get_buffer)},
-    {Py_bf_releasebuffer, reinterpret_cast<void*>(&release_buffer)},
-    {0, nullptr},
-};
-
-void wait_for_host(const Tensor& tensor, const char* what) {
-  TensorData& data = tensor.impl();
-  if (!data.block->is_complete(true)) {
-    wait_interruptibly([&](std::int64_t deadline_ns) { return sync_for(data, true, deadline_ns); });
-  }
-  // Nothing to wait for; an error of work that is over comes out, and the checker hears of it.
-  const std::array operands{Operand{&data, false}};
-  host_access(operands, tag(what));
-}
 
 nb::object export_dlpack(const Tensor& tensor, nb::handle stream, nb::handle max_version,
                          nb::handle dl_device, nb::handle copy) {
   refuse_gpu(tensor, "__dlpack__");
-  check_stream(stream);
-  const bool is_copy = wants_copy(copy, dl_device, tensor);
-  const bool versioned =
-      !max_version.is_none() && nb::cast<std::pair<int, int>>(max_version).first >= 1;
+  const bool no_wait = is_unordered(stream);
+  check_device(dl_device, tensor);
+  const auto version = max_version.is_none() ? std::pair<std::int64_t, std::int64_t>{0, 0}
+                                             : pair_from(max_version, "max_version");
+  const bool is_copy = wants_copy(copy);
+  if (version.first < 1 && !is_copy) refuse_readonly(tensor);
   const Tensor exported = is_copy ? packed_copy(tensor) : tensor;
-  if (!versioned) {
-    auto* managed = to_dlpack(exported);
-    wait_for_host(exported, "__dlpack__");
-    return capsule_of(managed, dlpack::kCapsule, [](PyObject* capsule) {
+  if (is_copy || !no_wait) wait_for_host(exported, "__dlpack__");
+  if (version.first < 1) {
+    return capsule_of(to_dlpack(exported), dlpack::kCapsule, [](PyObject* capsule) {
       destroy_capsule<dlpack::Managed>(capsule, dlpack::kCapsule);
     });
   }
-  wait_for_host(exported, "__dlpack__");
   return capsule_of(to_dlpack_versioned(exported, is_copy ? dlpack::kFlagIsCopied : 0),
                     dlpack::kVersionedCapsule, [](PyObject* capsule) {
                       destroy_capsule<dlpack::ManagedVersioned>(capsule, dlpack::kVersionedCapsule);
@@ -177,10 +129,10 @@ nb::tuple dlpack_device(const Tensor& tensor) {
 }
 
 nb::dict array_interface(const Tensor& tensor) {
-  refuse_gpu(tensor, "__array_interface__");
   const std::string typestr = typestr_of(tensor.dtype());
-  if (typestr.empty()) {
-    throw nb::attribute_error("__array_interface__: NumPy has no such dtype; use __dlpack__");
+  if (!tensor.device().is_cpu() || typestr.empty()) {
+    throw nb::attribute_error(
+        "a tensor on a GPU, or of a dtype that NumPy lacks, has no __array_interface__");
   }
   wait_for_host(tensor, "__array_interface__");
   const auto tuple = [](std::span<const std::int64_t> numbers) {
@@ -202,9 +154,9 @@ nb::object to_numpy(const Tensor& tensor) {
   refuse_gpu(tensor, "numpy");
   static PyObject* const asarray =
       nb::object(nb::module_::import_("numpy").attr("asarray")).release().ptr();
-  if (format_of(tensor.dtype()) != nullptr) {
-    return call(asarray, tensor);
-  }
+  // Here and not in the buffer protocol, whose errors NumPy drops, Ctrl-C among them.
+  wait_for_host(tensor, "numpy");
+  if (format_of(tensor.dtype()) != nullptr) return call(asarray, tensor);
   // Types that only ml_dtypes has: the bytes as integers, seen as that type.
   const nb::object dtype = dtype_object(tensor.dtype());
   if (!is_numpy_dtype(dtype)) {
@@ -215,6 +167,18 @@ nb::object to_numpy(const Tensor& tensor) {
   const Tensor bytes(plain);
   plain->dtype = tensor.itemsize() == 1 ? u8 : u16;
   return call(asarray, bytes).attr("view")(dtype);
+}
+
+nb::object to_numpy(const Tensor& tensor, nb::handle dtype, nb::handle copy) {
+  const nb::object array = to_numpy(tensor);
+  const bool same = dtype.is_none() || array.attr("dtype").equal(dtype);
+  if (same && copy.ptr() != Py_True) return array;
+  if (same) return array.attr("copy")();
+  if (copy.ptr() == Py_False) {
+    throw_error<TensorError>("__array__: dtype {} needs a copy, and copy=False was asked for",
+                             nb::repr(dtype).c_str());
+  }
+  return array.attr("astype")(dtype);
 }
 
 }  // namespace penstock::pybridge

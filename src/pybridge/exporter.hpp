@@ -15,15 +15,15 @@ namespace penstock::pybridge {
 [[nodiscard]] nb::tuple dlpack_device(const Tensor& tensor);
 /// The capsule for `__dlpack_c_exchange_api__`.
 [[nodiscard]] nb::object exchange_api_capsule();
-/// `__array_interface__` v3. TensorError for types that NumPy lacks.
+/// `__array_interface__` v3. AttributeError where it does not apply.
 [[nodiscard]] nb::dict array_interface(const Tensor& tensor);
 /// Slots of the type: the buffer protocol.
 extern PyType_Slot buffer_slots[];
 
 /// A NumPy array, a PyTorch tensor over the same memory.
 [[nodiscard]] nb::object to_numpy(const Tensor& tensor);
+/// NumPy's `__array__`.
+[[nodiscard]] nb::object to_numpy(const Tensor& tensor, nb::handle dtype, nb::handle copy);
 [[nodiscard]] nb::object to_torch(const Tensor& tensor);
-/// Waits until the host may use the tensor in any way.
-void wait_for_host(const Tensor& tensor, const char* what);
 
 }  // namespace penstock::pybridge

@@ -15,9 +15,8 @@ std::string text_of(PyObject* exception) {
 }
 
 void set(const char* name, const char* message) {
-  PyObject* type = registry().errors == nullptr
-                       ? nullptr
-                       : PyDict_GetItemString(registry().errors, name);
+  PyObject* type =
+      registry().errors == nullptr ? nullptr : PyDict_GetItemString(registry().errors, name);
   PyErr_SetString(type == nullptr ? PyExc_RuntimeError : type, message);
 }
 

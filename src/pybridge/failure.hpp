@@ -1,5 +1,6 @@
 // Exceptions between the two sides. A Python exception crosses C++ as a PythonFailure, which may be
-// dropped on any thread, and comes out as itself; ours come out as the Python classes of their names.
+// dropped on any thread, and comes out as itself; ours come out as the Python classes of their
+// names.
 #pragma once
 
 #include <penstock/error.hpp>

@@ -40,6 +40,7 @@ class BufferOwner final : public ForeignOwner {
 };
 
 std::unique_ptr<ForeignOwner> with(std::unique_ptr<ForeignOwner> owner, nb::handle on_release) {
+  start_retiring();
   owner->set_on_release(on_release);
   return owner;
 }

@@ -1,6 +1,7 @@
 // The array interfaces (__array_interface__ v3, __cuda_array_interface__ v2 and v3), the buffer
 // protocol, and OpenCV's GpuMat.
 #include "base/throw.hpp"
+#include "pybridge/dtypes.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/foreign_owner.hpp"
 #include "pybridge/importer.hpp"
@@ -35,13 +36,15 @@ nb::object item(const nb::dict& interface, const char* key) {
 }
 
 std::int64_t integer(const char* where, const char* field, nb::handle value) {
-  const long long number = PyLong_Check(value.ptr()) ? PyLong_AsLongLong(value.ptr()) : -1;
-  if (!PyLong_Check(value.ptr()) || (number == -1 && PyErr_Occurred() != nullptr)) {
+  const bool is_integer = PyIndex_Check(value.ptr()) != 0 && PyBool_Check(value.ptr()) == 0;
+  const nb::object number = is_integer ? nb::steal(PyNumber_Index(value.ptr())) : nb::object();
+  const long long result = number.is_valid() ? PyLong_AsLongLong(number.ptr()) : -1;
+  if (!number.is_valid() || (result == -1 && PyErr_Occurred() != nullptr)) {
     PyErr_Clear();
     throw_error<TensorError>("{}: {} is {}, expected a 64-bit integer", where, field,
                              nb::repr(value).c_str());
   }
-  return number;
+  return result;
 }
 
 std::int32_t integers(const char* where, const char* field, nb::handle value,
@@ -52,14 +55,25 @@ std::int32_t integers(const char* where, const char* field, nb::handle value,
   }
   const auto count = PyTuple_Size(value.ptr());
   if (count > kMaxDims) {
-    throw_error<TensorError>("{}: {} has {} dimensions; at most {} are accepted", where, field, count,
-                             kMaxDims);
+    throw_error<TensorError>("{}: {} has {} dimensions; at most {} are accepted", where, field,
+                             count, kMaxDims);
   }
   for (Py_ssize_t i = 0; i < count; ++i) {
-    numbers[static_cast<std::size_t>(i)] =
-        integer(where, field, PyTuple_GetItem(value.ptr(), i));
+    numbers[static_cast<std::size_t>(i)] = integer(where, field, PyTuple_GetItem(value.ptr(), i));
   }
   return static_cast<std::int32_t>(count);
+}
+
+void* address(const char* where, const char* field, nb::handle value) {
+  const bool is_integer = PyIndex_Check(value.ptr()) != 0 && PyBool_Check(value.ptr()) == 0;
+  const nb::object number = is_integer ? nb::steal(PyNumber_Index(value.ptr())) : nb::object();
+  const unsigned long long result = number.is_valid() ? PyLong_AsUnsignedLongLong(number.ptr()) : 0;
+  if (!number.is_valid() || PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    throw_error<TensorError>("{}: {} is {}, expected an address", where, field,
+                             nb::repr(value).c_str());
+  }
+  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(result));
 }
 
 void read_data(const char* where, nb::handle data, ForeignArray& array) {
@@ -67,26 +81,29 @@ void read_data(const char* where, nb::handle data, ForeignArray& array) {
     throw_error<TensorError>("{}: data is {}, expected (address, readonly)", where,
                              nb::repr(data).c_str());
   }
-  const nb::handle address = PyTuple_GetItem(data.ptr(), 0);
-  if (!PyLong_Check(address.ptr())) {
-    throw_error<TensorError>("{}: data[0] is {}, expected an address", where,
-                             nb::repr(address).c_str());
-  }
-  const unsigned long long value = PyLong_AsUnsignedLongLong(address.ptr());
-  if (PyErr_Occurred() != nullptr) {
-    PyErr_Clear();
-    throw_error<TensorError>("{}: data[0] is {}, which no address can be", where,
-                             nb::repr(address).c_str());
-  }
-  array.data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(value));
+  array.data = address(where, "data[0]", PyTuple_GetItem(data.ptr(), 0));
   const int readonly = PyObject_IsTrue(PyTuple_GetItem(data.ptr(), 1));
   if (readonly < 0) throw nb::python_error();
   array.readonly = readonly != 0;
 }
 
+// NumPy says "V2" or "f1" for the types of ml_dtypes; the array's own dtype has the name.
+Dtype dtype_of(const char* where, const std::string& typestr, nb::handle object) {
+  if (typestr.size() == 3 &&
+      (typestr.ends_with("V1") || typestr.ends_with("V2") || typestr.ends_with("f1"))) {
+    const nb::object name =
+        nb::getattr(nb::getattr(object, "dtype", nb::none()), "name", nb::none());
+    if (PyUnicode_Check(name.ptr()) &&
+        nb::cast<std::string>(name).find("float") != std::string::npos) {
+      return dtype_from_object(name);
+    }
+  }
+  return dtype_from_typestr(where, typestr);
+}
+
 // All of an interface but its data.
-void read_interface(const char* where, const nb::dict& interface, std::int64_t oldest_version,
-                    Described& described) {
+void read_interface(const char* where, nb::handle object, const nb::dict& interface,
+                    std::int64_t oldest_version, Described& described) {
   const std::int64_t version = integer(where, "version", item(interface, "version"));
   if (version < oldest_version) {
     throw_error<TensorError>("{}: version is {}; {} or newer is accepted", where, version,
@@ -94,9 +111,10 @@ void read_interface(const char* where, const nb::dict& interface, std::int64_t o
   }
   const nb::object typestr = item(interface, "typestr");
   if (!PyUnicode_Check(typestr.ptr())) {
-    throw_error<TensorError>("{}: typestr is {}, expected a string", where, nb::repr(typestr).c_str());
+    throw_error<TensorError>("{}: typestr is {}, expected a string", where,
+                             nb::repr(typestr).c_str());
   }
-  described.array.dtype = dtype_from_typestr(where, nb::cast<std::string>(typestr));
+  described.array.dtype = dtype_of(where, nb::cast<std::string>(typestr), object);
   if (!item(interface, "mask").is_none()) {
     throw_error<TensorError>("{}: mask is set; masked arrays are not accepted", where);
   }
@@ -147,7 +165,24 @@ ForeignArray describe_buffer(const Py_buffer& buffer) {
   array.shape = reinterpret_cast<const std::int64_t*>(buffer.shape);
   array.strides = reinterpret_cast<const std::int64_t*>(buffer.strides);
   array.readonly = buffer.readonly != 0;
+  std::int64_t bytes = buffer.itemsize;
+  for (int dim = 0; array.shape != nullptr && dim < array.ndim; ++dim) {
+    if (__builtin_mul_overflow(bytes, array.shape[dim], &bytes)) bytes = -1;
+  }
+  if (array.shape != nullptr && bytes >= 0 && bytes != buffer.len) {
+    throw_error<TensorError>("as_tensor: the buffer's len is {}, but its shape says {} bytes",
+                             buffer.len, bytes);
+  }
   return array;
+}
+
+// A GPU's address on a machine that has GPUs.
+Device gpu_of(const char* where, const void* address) {
+  if (device_count() == 0) {
+    throw_error<DeviceError>(
+        "{}: the array is on a GPU, but this machine has none that can be used", where);
+  }
+  return backend::of(Device::cuda()).address_info(address).device;
 }
 
 }  // namespace
@@ -159,24 +194,20 @@ std::optional<Tensor> import_cuda_array(nb::handle object, const Layout& layout,
   if (!value.is_valid()) return std::nullopt;
   const nb::dict interface = interface_of(kWhere, value);
   Described described;
-  read_interface(kWhere, interface, 2, described);
+  read_interface(kWhere, object, interface, 2, described);
   read_data(kWhere, item(interface, "data"), described.array);
   described.array.device = Device::cuda();
-  if (device_count() == 0) {
-    throw_error<DeviceError>("{}: the array is on a GPU, but this machine has none that can be used",
-                             kWhere);
+  const nb::object stream = item(interface, "stream");
+  const std::int64_t handle = stream.is_none() ? -1 : integer(kWhere, "stream", stream);
+  if (!stream.is_none() && handle <= 0) {
+    throw_error<TensorError>(
+        "{}: stream is {}; 1 (legacy), 2 (per thread) or a handle are accepted", kWhere, handle);
   }
-  described.array.device =
-      backend::of(Device::cuda()).address_info(described.array.data).device;
+  described.array.device = gpu_of(kWhere, described.array.data);
   Ref<order::Stream> producer;
-  if (const nb::object stream = item(interface, "stream"); !stream.is_none()) {
-    const std::int64_t handle = integer(kWhere, "stream", stream);
-    if (handle <= 0) {
-      throw_error<TensorError>("{}: stream is {}; 1 (legacy), 2 (per thread) or a handle are accepted",
-                               kWhere, handle);
-    }
-    producer = order::Stream::wrap(described.array.device,
-                                   static_cast<backend::StreamHandle>(handle));
+  if (handle > 0) {
+    producer =
+        order::Stream::wrap(described.array.device, static_cast<backend::StreamHandle>(handle));
   }
   return wrap(kWhere, described.array, keep_object(object, on_release), layout, producer.get());
 }
@@ -211,16 +242,23 @@ std::optional<Tensor> import_array(nb::handle object, const Layout& layout, nb::
   if (!value.is_valid()) return std::nullopt;
   const nb::dict interface = interface_of(kWhere, value);
   Described described;
-  read_interface(kWhere, interface, 3, described);
+  read_interface(kWhere, object, interface, 3, described);
   const nb::object data = item(interface, "data");
   if (PyTuple_Check(data.ptr())) {
     read_data(kWhere, data, described.array);
     return wrap(kWhere, described.array, keep_object(object, on_release), layout);
   }
-  // No address: the data is a buffer, of the object itself if nothing is named, and `offset` counts.
+  // No address: the data is a buffer, of the object itself if nothing is named, and `offset`
+  // counts.
   const nb::object holder = data.is_none() ? nb::borrow(object) : data;
-  const std::int64_t offset =
-      item(interface, "offset").is_none() ? 0 : integer(kWhere, "offset", item(interface, "offset"));
+  const std::int64_t offset = item(interface, "offset").is_none()
+                                  ? 0
+                                  : integer(kWhere, "offset", item(interface, "offset"));
+  if (PyObject_CheckBuffer(holder.ptr()) == 0) {
+    throw_error<TensorError>(
+        "{}: data is {}, expected (address, readonly) or an object with a buffer", kWhere,
+        data.is_none() ? "None and the object has no buffer" : nb::repr(data).c_str());
+  }
   Py_buffer buffer;
   if (PyObject_GetBuffer(holder.ptr(), &buffer, PyBUF_FULL_RO) != 0) throw nb::python_error();
   described.array.data = static_cast<std::byte*>(buffer.buf) + offset;
@@ -235,35 +273,47 @@ std::optional<Tensor> import_array(nb::handle object, const Layout& layout, nb::
   return wrap(kWhere, described.array, std::move(owner), layout);
 }
 
+// OpenCV's type: the depth in the low bits, channels - 1 above them. Version 5 has 5 bits for the
+// depth, where version 4 has 3; channels() tells which, if it is there.
+std::pair<Dtype, std::int64_t> read_type(std::int64_t type, std::int64_t channels) {
+  constexpr std::array kDepths = {u8, i8, u16, i16, i32, f32, f64, f16, bf16, b8, u64, i64, u32};
+  for (const int bits : {3, 5}) {
+    const auto depth = static_cast<std::size_t>(type & ((1 << bits) - 1));
+    const std::int64_t count = (type >> bits) + 1;
+    if (depth < kDepths.size() && (channels == 0 || count == channels))
+      return {kDepths[depth], count};
+  }
+  throw_error<TensorError>("GpuMat: type {} with {} channels is none of OpenCV's", type, channels);
+}
+
 std::optional<Tensor> import_gpu_mat(nb::handle object, const Layout& layout,
                                      nb::handle on_release) {
   const nb::object pointer = attribute(object, names().cuda_ptr);
   if (!pointer.is_valid() || PyCallable_Check(pointer.ptr()) == 0) return std::nullopt;
   constexpr const char* kWhere = "GpuMat";
-  // OpenCV's type: depth in the low three bits, channels - 1 above them.
-  constexpr std::array kDepths = {u8, i8, u16, i16, i32, f32, f64, f16};
   const auto get = [&](const char* name) {
-    const nb::object member = object.attr(name);
+    const nb::object member = nb::getattr(object, name, nb::none());
     return PyCallable_Check(member.ptr()) != 0 ? nb::object(member()) : member;
   };
-  const auto type = nb::cast<std::int64_t>(get("type"));
-  const auto size = nb::cast<std::pair<std::int64_t, std::int64_t>>(get("size"));
-  const std::int64_t channels = (type >> 3) + 1;
   Described described;
-  described.array.dtype = kDepths[static_cast<std::size_t>(type & 7)];
-  described.shape = {size.second, size.first, channels};
-  const std::int64_t item_bytes = described.array.dtype.itemsize();
-  described.strides = {nb::cast<std::int64_t>(get("step")), channels * item_bytes, item_bytes};
-  described.array.ndim = channels == 1 ? 2 : 3;
+  const nb::object channels = get("channels");
+  const auto [dtype, count] =
+      read_type(integer(kWhere, "type", get("type")),
+                channels.is_none() ? 0 : integer(kWhere, "channels", channels));
+  std::array<std::int64_t, kMaxDims> size{};
+  if (integers(kWhere, "size", get("size"), size) != 2) {
+    throw_error<TensorError>("{}: size is {}, expected (width, height)", kWhere,
+                             nb::repr(get("size")).c_str());
+  }
+  const std::int64_t item_bytes = dtype.itemsize();
+  described.array.dtype = dtype;
+  described.shape = {size[1], size[0], count};
+  described.strides = {integer(kWhere, "step", get("step")), count * item_bytes, item_bytes};
+  described.array.ndim = count == 1 ? 2 : 3;
   described.array.shape = described.shape.data();
   described.array.strides = described.strides.data();
-  described.array.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(pointer()));
-  if (device_count() == 0) {
-    throw_error<DeviceError>("{}: the array is on a GPU, but this machine has none that can be used",
-                             kWhere);
-  }
-  described.array.device =
-      backend::of(Device::cuda()).address_info(described.array.data).device;
+  described.array.data = address(kWhere, "cudaPtr()", pointer());
+  described.array.device = gpu_of(kWhere, described.array.data);
   return wrap(kWhere, described.array, keep_object(object, on_release), layout);
 }
 

@@ -13,9 +13,14 @@ namespace penstock::pybridge {
 namespace {
 
 void check_version(const dlpack::ManagedVersioned& managed) {
-  if (managed.version.major == dlpack::kMajorVersion) return;
-  throw_error<TensorError>("DLPack: version {}.{}; {}.x is accepted", managed.version.major,
-                           managed.version.minor, dlpack::kMajorVersion);
+  if (managed.version.major != dlpack::kMajorVersion) {
+    throw_error<TensorError>("DLPack: version {}.{}; {}.x is accepted", managed.version.major,
+                             managed.version.minor, dlpack::kMajorVersion);
+  }
+  if ((managed.flags & dlpack::kFlagSubbytePadded) != 0) {
+    throw_error<TensorError>("DLPack: flags {:#x} say sub-byte items; whole bytes are accepted",
+                             managed.flags);
+  }
 }
 
 // Wraps a managed struct. When it throws the struct still belongs to the caller.
@@ -39,18 +44,13 @@ Tensor wrap_capsule(nb::handle capsule, const Layout& layout, nb::handle on_rele
     auto* managed = static_cast<dlpack::ManagedVersioned*>(
         PyCapsule_GetPointer(object, dlpack::kVersionedCapsule));
     check_version(*managed);
-    if ((managed->flags & dlpack::kFlagSubbytePadded) != 0) {
-      throw_error<TensorError>("DLPack: flags {:#x} say sub-byte items; whole bytes are accepted",
-                               managed->flags);
-    }
-    Tensor tensor = wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout,
-                                 on_release);
+    Tensor tensor =
+        wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release);
     PyCapsule_SetName(object, dlpack::kUsedVersionedCapsule);
     return tensor;
   }
   if (PyCapsule_IsValid(object, dlpack::kCapsule) != 0) {
-    auto* managed =
-        static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, dlpack::kCapsule));
+    auto* managed = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, dlpack::kCapsule));
     Tensor tensor = wrap_managed(managed, false, layout, on_release);
     PyCapsule_SetName(object, dlpack::kUsedCapsule);
     return tensor;
@@ -61,15 +61,29 @@ Tensor wrap_capsule(nb::handle capsule, const Layout& layout, nb::handle on_rele
   }
   const char* name = PyCapsule_GetName(object);
   throw_error<TensorError>(
-      "DLPack: the capsule is named \"{}\", expected \"{}\" or \"{}\"{}", name == nullptr ? "" : name,
-      dlpack::kVersionedCapsule, dlpack::kCapsule,
+      "DLPack: the capsule is named \"{}\", expected \"{}\" or \"{}\"{}",
+      name == nullptr ? "" : name, dlpack::kVersionedCapsule, dlpack::kCapsule,
       name != nullptr && std::strncmp(name, "used_", 5) == 0 ? "; it was consumed before" : "");
+}
+
+// PyTorch's API gives the memory as it is, where the numbers are to be negated or conjugated first.
+void refuse_lazy(nb::handle object, dlpack::DataType dtype) {
+  const auto code = static_cast<DtypeCode>(dtype.code);
+  const bool may_be_lazy = code == DtypeCode::complex || code == DtypeCode::float_;
+  for (const nb::str* bit : {&names().is_conj, &names().is_neg}) {
+    if (!may_be_lazy || !nb::cast<bool>(object.attr(*bit)())) continue;
+    throw_error<ExchangeError>(
+        "as_tensor: {}() is true: the numbers are conjugated or negated only when they are read; "
+        "pass "
+        "x.resolve_conj().resolve_neg()",
+        bit->c_str());
+  }
 }
 
 // Asks with all keywords, and without after a TypeError. Empty and `refusal` set on a BufferError.
 nb::object ask(nb::handle method, PyRef& refusal) {
-  PyObject* capsule = PyObject_Call(method.ptr(), names().no_arguments.ptr(),
-                                    names().max_version_keyword.ptr());
+  PyObject* capsule =
+      PyObject_Call(method.ptr(), names().no_arguments.ptr(), names().max_version_keyword.ptr());
   if (capsule == nullptr && PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
     PyErr_Clear();
     capsule = PyObject_CallNoArgs(method.ptr());
@@ -83,8 +97,8 @@ nb::object ask(nb::handle method, PyRef& refusal) {
 
 }  // namespace
 
-Tensor import_exchange(nb::handle object, const TypeTraits& type, const Layout& layout,
-                       nb::handle on_release) {
+std::optional<Tensor> import_exchange(nb::handle object, const TypeTraits& type,
+                                      const Layout& layout, nb::handle on_release, PyRef& refusal) {
   if (type.has_requires_grad && nb::cast<bool>(object.attr(names().requires_grad))) {
     throw_error<ExchangeError>(
         "as_tensor: requires_grad is set, and Penstock keeps no gradients; pass x.detach()");
@@ -95,10 +109,17 @@ Tensor import_exchange(nb::handle object, const TypeTraits& type, const Layout& 
       throw_error<TensorError>("DLPack: the exchange API of {} failed",
                                nb::type_name(object.type()).c_str());
     }
-    throw nb::python_error();
+    if (PyErr_ExceptionMatches(PyExc_BufferError) == 0) throw nb::python_error();
+    refusal = take_python_error();
+    return std::nullopt;
+  }
+  if (managed == nullptr) {
+    throw_error<TensorError>("DLPack: the exchange API of {} gave no tensor",
+                             nb::type_name(object.type()).c_str());
   }
   try {
     check_version(*managed);
+    if (type.is_torch) refuse_lazy(object, managed->dl_tensor.dtype);
     return wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release);
   } catch (...) {
     if (managed->deleter != nullptr) managed->deleter(managed);

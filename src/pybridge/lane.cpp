@@ -3,6 +3,9 @@
 #include "pybridge/python.hpp"
 #include "pybridge/registry.hpp"
 
+#include <chrono>
+#include <utility>
+
 namespace penstock::pybridge {
 namespace {
 
@@ -21,36 +24,83 @@ LaneGuest::~LaneGuest() { --inside; }
 bool PythonLane::is_inside() const { return inside > 0; }
 
 void PythonLane::post(backend::host_detail::Strand& strand) {
-  const std::lock_guard guard(mutex_);
-  posted_.push(Ref<backend::host_detail::Strand>::share(&strand));
-  wake_.notify_one();
+  bool is_short = false;
+  {
+    const std::lock_guard guard(mutex_);
+    posted_.push(Ref<backend::host_detail::Strand>::share(&strand));
+    is_short = lacks_threads();
+    wake_.notify_one();
+  }
+  if (is_short) wake_retire_thread();
 }
 
 void PythonLane::start() {
   if (started_) return;
+  start_retiring();
+  add_thread();
   started_ = true;
-  nb::handle(registry().start_thread)("lane");
 }
 
-void PythonLane::loop() {
-  const nb::gil_scoped_release release;
-  while (true) {
-    Ref<backend::host_detail::Strand> strand;
-    {
-      std::unique_lock guard(mutex_);
-      wake_.wait(guard, [this] { return stopped_ || !posted_.empty(); });
-      if (stopped_) return;
-      strand = posted_.pop();
-    }
-    const LaneGuest guest;
-    strand->run_on_lane();
+// With the GIL. The thread counts as idle from now on.
+void PythonLane::add_thread() {
+  {
+    const std::lock_guard guard(mutex_);
+    ++idle_;
+  }
+  try {
+    nb::handle(registry().start_thread)("lane");
+  } catch (...) {
+    const std::lock_guard guard(mutex_);
+    --idle_;
+    throw;
   }
 }
 
-void PythonLane::stop() {
-  const std::lock_guard guard(mutex_);
+void PythonLane::loop() {
+  const ReleaseGil release;
+  std::unique_lock guard(mutex_);
+  while (true) {
+    wake_.wait(guard, [this] { return stopped_ || !posted_.empty(); });
+    if (stopped_) return;
+    auto strand = posted_.pop();
+    --idle_;
+    ++taken_;
+    ++running_;
+    guard.unlock();
+    {
+      const LaneGuest guest;
+      strand->run_on_lane();
+    }
+    strand = {};
+    guard.lock();
+    ++idle_;
+    --running_;
+    ended_.notify_all();
+  }
+}
+
+bool PythonLane::stop(std::int64_t timeout_ns) {
+  std::unique_lock guard(mutex_);
   stopped_ = true;
   wake_.notify_all();
+  return ended_.wait_for(guard, std::chrono::nanoseconds(timeout_ns),
+                         [this] { return running_ == 0; });
+}
+
+bool PythonLane::is_short() {
+  const std::lock_guard guard(mutex_);
+  return !stopped_ && lacks_threads();
+}
+
+bool PythonLane::relieve() {
+  {
+    const std::lock_guard guard(mutex_);
+    if (stopped_ || !lacks_threads()) return false;
+    if (std::exchange(taken_seen_, taken_) != taken_) return true;
+  }
+  const AcquireGil gil;
+  add_thread();
+  return true;
 }
 
 }  // namespace penstock::pybridge

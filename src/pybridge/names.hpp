@@ -9,6 +9,8 @@ struct Names {
   nb::str dlpack{"__dlpack__"};
   nb::str exchange_api{"__dlpack_c_exchange_api__"};
   nb::str requires_grad{"requires_grad"};
+  nb::str is_neg{"is_neg"};
+  nb::str is_conj{"is_conj"};
   nb::str cuda_array{"__cuda_array_interface__"};
   nb::str array{"__array_interface__"};
   nb::str cuda_ptr{"cudaPtr"};

@@ -4,6 +4,7 @@
 #include <penstock/stream.hpp>
 #include <penstock/tensor.hpp>
 
+#include "order/point.hpp"
 #include "pybridge/python.hpp"
 
 #include <memory>
@@ -33,10 +34,20 @@ struct LaunchResult {
   PyRef value;
   PyRef exception;
   std::exception_ptr skipped;
+  order::Point point;  // when it is there
 };
 
 /// penstock.Event.
 struct PyEvent {
+  PyEvent(Event made, std::shared_ptr<LaunchResult> value)
+      : event(std::move(made)), result(std::move(value)) {}
+  PyEvent(PyEvent&&) = default;
+  PyEvent& operator=(PyEvent&&) = delete;
+  ~PyEvent() {
+    const RetireHere scope;
+    result.reset();
+  }
+
   Event event;
   std::shared_ptr<LaunchResult> result;
 };

@@ -6,6 +6,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 
+#include "pybridge/gil.hpp"
 #include "pybridge/retire.hpp"
 
 #include <utility>

@@ -13,6 +13,8 @@ struct Registry {
   PyObject* dtype_name = nullptr;    // name from anything that says a dtype
   PyObject* start_thread = nullptr;  // starts a daemon thread: "lane" or "retire"
   PyObject* errors = nullptr;        // dict: name -> class
+  PyObject* image = nullptr;         // Image
+  unsigned long main_thread = 0;     // identity of the thread that handles signals
 };
 
 [[nodiscard]] Registry& registry();

@@ -1,6 +1,8 @@
 #include "pybridge/retire.hpp"
 
+#include "pybridge/lane.hpp"
 #include "pybridge/python.hpp"
+#include "pybridge/registry.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -18,9 +20,10 @@ struct Retired {
 };
 
 // Producers push by compare-exchange; whoever empties takes the whole list by exchange, so there is
-// no ABA. The thread raises `parked` before it looks at the list for the last time, a producer looks
-// at `parked` after it pushed, both sequentially consistent: one of them sees the other, and no entry
-// waits for ever. While entries keep coming the thread looks every millisecond and nobody wakes it.
+// no ABA. The thread raises `parked` before it looks at the list for the last time, a producer
+// looks at `parked` after it pushed, both sequentially consistent: one of them sees the other, and
+// no entry waits for ever; the lane's lack of threads is the same kind of entry. While there are
+// some the thread looks every millisecond and nobody wakes it.
 struct List {
   std::atomic<Retired*> head{nullptr};
   std::atomic<bool> parked{false};
@@ -29,10 +32,13 @@ struct List {
   std::condition_variable wake;
 };
 
-List& list() {
+List*& current_list() {
   static auto* entries = new List;
-  return *entries;
+  return entries;
 }
+List& list() { return *current_list(); }
+
+bool has_thread = false;  // under the GIL
 
 constexpr std::chrono::milliseconds kTick{1};
 constexpr int kIdleTicks = 50;
@@ -74,10 +80,7 @@ void retire(void (*call)(void* context), void* context) {
   auto* entry = new Retired{call, context, entries.head.load(std::memory_order_relaxed)};
   while (!entries.head.compare_exchange_weak(entry->next, entry)) {
   }
-  if (entries.parked.load() && entries.parked.exchange(false)) {
-    const std::lock_guard guard(entries.mutex);
-    entries.wake.notify_one();
-  }
+  wake_retire_thread();
 }
 
 void retire(PyObject* object) {
@@ -90,27 +93,45 @@ void drain_retired() {
   run(entries.head.exchange(nullptr));
 }
 
+void start_retiring() {
+  if (has_thread) return;
+  nb::handle(registry().start_thread)("retire");
+  has_thread = true;
+}
+
 void retire_loop() {
   List& entries = list();
+  PythonLane& lane = PythonLane::instance();
+  const ReleaseGil release;
   int idle = 0;
   while (!entries.stopped.load()) {
+    bool has_news = lane.relieve();
     if (entries.head.load() != nullptr) {
+      const AcquireGil gil;
       drain_retired();
-      idle = 0;
+      has_news = true;
     }
-    const nb::gil_scoped_release release;
+    idle = has_news ? 0 : idle + 1;
     std::unique_lock guard(entries.mutex);
-    if (++idle < kIdleTicks) {
+    if (idle < kIdleTicks) {
       entries.wake.wait_for(guard, kTick, [&] { return entries.stopped.load(); });
       continue;
     }
     entries.parked.store(true);
     entries.wake.wait(guard, [&] {
-      return entries.stopped.load() || entries.head.load() != nullptr || !entries.parked.load();
+      return entries.stopped.load() || entries.head.load() != nullptr || !entries.parked.load() ||
+             lane.is_short();
     });
     entries.parked.store(false);
     idle = 0;
   }
+}
+
+void wake_retire_thread() {
+  List& entries = list();
+  if (!entries.parked.load() || !entries.parked.exchange(false)) return;
+  const std::lock_guard guard(entries.mutex);
+  entries.wake.notify_one();
 }
 
 void stop_retiring() {
@@ -118,6 +139,13 @@ void stop_retiring() {
   const std::lock_guard guard(entries.mutex);
   entries.stopped.store(true);
   entries.wake.notify_all();
+}
+
+void forget_retire_thread() {
+  auto* fresh = new List;
+  fresh->head.store(list().head.load());
+  current_list() = fresh;
+  has_thread = false;
 }
 
 }  // namespace penstock::pybridge

@@ -1,6 +1,6 @@
 // Python references and foreign deleters that C++ lets go, on whatever thread, end here. Who holds
-// the GIL inside a binding runs them at once; otherwise they wait in a list that a small Python-owned
-// thread empties within a millisecond. C++ workers never take the GIL for it.
+// the GIL inside a binding runs them at once; otherwise they wait in a list that a small
+// Python-owned thread empties within a millisecond. C++ workers never take the GIL for it.
 // Thread-safe.
 #pragma once
 
@@ -13,8 +13,8 @@ void retire(void (*call)(void* context), void* context);
 /// Drops a reference.
 void retire(PyObject* object);
 
-/// While one lives the calling thread has the GIL, and what it retires is run at once. Around code of
-/// ours only, never around a call into Python.
+/// While one lives the calling thread has the GIL, and what it retires is run at once. Around code
+/// of ours only, never around a call into Python.
 class RetireHere {
  public:
   RetireHere();
@@ -25,8 +25,15 @@ class RetireHere {
 
 /// Runs what waits in the list. With the GIL.
 void drain_retired();
-/// The body of the Python-owned thread; returns after stop_retiring(). Called with the GIL.
+
+/// Asks Python for the thread, once: before anything is made that C++ may let go. With the GIL.
+void start_retiring();
+/// The body of the thread; returns after stop_retiring(). Called with the GIL. It also adds threads
+/// to a lane that lacks some.
 void retire_loop();
+void wake_retire_thread();
 void stop_retiring();
+/// In a forked child, which has neither the thread nor the list's lock in a known state.
+void forget_retire_thread();
 
 }  // namespace penstock::pybridge

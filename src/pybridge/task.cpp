@@ -4,6 +4,7 @@
 #include "pybridge/failure.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/place.hpp"
+#include "pybridge/type_traits.hpp"
 #include "tensor/event_state.hpp"
 #include "tensor/work.hpp"
 
@@ -13,14 +14,19 @@
 namespace penstock::pybridge {
 namespace {
 
-// Calls body for every Penstock tensor in the value: itself, in a tuple, list or dict.
+constexpr int kDeepest = 4;
+
+// Calls body for every Penstock tensor in the value: itself, the planes of an Image, those in a
+// tuple, list or dict.
 template <class Body>
 void for_each_tensor(nb::handle value, Body&& body, int depth = 0) {
   if (const Tensor* tensor = own_tensor(value); tensor != nullptr) {
     body(*tensor);
-  } else if (depth < 4 && (PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()))) {
+  } else if (is_image(value)) {
+    for_each_tensor(value.attr("planes"), body, depth + 1);
+  } else if (depth < kDeepest && (PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()))) {
     for (nb::handle item : value) for_each_tensor(item, body, depth + 1);
-  } else if (depth < 4 && PyDict_Check(value.ptr())) {
+  } else if (depth < kDeepest && PyDict_Check(value.ptr())) {
     for (auto [key, item] : nb::borrow<nb::dict>(value)) for_each_tensor(item, body, depth + 1);
   }
 }
@@ -32,6 +38,24 @@ void add(std::vector<Operand>& operands, const Tensor& tensor, bool is_write) {
     return;
   }
   operands.push_back({&tensor.impl(), is_write});
+}
+
+// A tensor or an image, or a tuple or list of them.
+void add_writes(std::vector<Operand>& operands, nb::handle writes) {
+  if (PyTuple_Check(writes.ptr()) || PyList_Check(writes.ptr())) {
+    for (nb::handle item : writes) add_writes(operands, item);
+    return;
+  }
+  if (own_tensor(writes) == nullptr && !is_image(writes)) {
+    throw_error<ArgumentTypeError>("launch: writes has {}, expected tensors",
+                                   nb::repr(writes).c_str());
+  }
+  for_each_tensor(writes, [&](const Tensor& tensor) {
+    if (tensor.readonly()) {
+      throw_error<TensorError>("launch: {} of writes is read-only", nb::repr(writes).c_str());
+    }
+    add(operands, tensor, true);
+  });
 }
 
 std::string name_of(nb::handle function) {
@@ -50,9 +74,9 @@ PythonTask::PythonTask(PyRef function, PyRef arguments, PyRef keywords, Ref<orde
       result_(std::move(result)) {}
 
 void PythonTask::run() {
-  const nb::gil_scoped_acquire gil;
-  PyRef value =
-      PyRef::steal(PyObject_Call(function_.get(), arguments_.get(), keywords_.get()));
+  const AcquireGil gil;
+  PyRef value = PyRef::steal(call_or_stay(
+      [this] { return PyObject_Call(function_.get(), arguments_.get(), keywords_.get()); }));
   if (!value) {
     PyRef exception = take_python_error();
     result_->exception = PyRef::borrow(exception.get());
@@ -68,7 +92,9 @@ void PythonTask::run() {
 
 void PythonTask::note_results(nb::handle value) {
   for_each_tensor(value, [&](const Tensor& tensor) {
-    if (tensor.device() == stream_->device()) tensor.impl().block->used(*stream_, true);
+    if (tensor.device() == stream_->device()) {
+      tensor.impl().block->used_until(*stream_, result_->point, true);
+    }
   });
 }
 
@@ -82,11 +108,7 @@ PyEvent launch(order::Stream& stream, nb::handle function, nb::tuple arguments, 
   std::vector<Operand> operands;
   for_each_tensor(arguments, [&](const Tensor& tensor) { add(operands, tensor, false); });
   for_each_tensor(keywords, [&](const Tensor& tensor) { add(operands, tensor, false); });
-  if (!PyTuple_Check(writes.ptr()) && !PyList_Check(writes.ptr()) && own_tensor(writes) == nullptr) {
-    throw_error<ArgumentTypeError>("launch: writes is {}, expected a tuple of tensors",
-                                   nb::type_name(writes.type()).c_str());
-  }
-  for_each_tensor(writes, [&](const Tensor& tensor) { add(operands, tensor, true); });
+  add_writes(operands, writes);
 
   auto result = std::make_shared<LaunchResult>();
   auto task = std::make_unique<PythonTask>(
@@ -97,6 +119,7 @@ PyEvent launch(order::Stream& stream, nb::handle function, nb::tuple arguments, 
   auto state = std::make_shared<Event::State>();
   state->position = enqueue(stream, std::move(task), operands, tag);
   state->mark = stream.mark();
+  result->point = state->mark->point();  // the task waits for the GIL, so it comes later
   return {Event(std::move(state)), std::move(result)};
 }
 

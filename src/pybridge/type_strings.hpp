@@ -10,6 +10,7 @@ namespace penstock::pybridge {
 
 /// TensorError that names what is not accepted; `where` begins the message.
 [[nodiscard]] Dtype dtype_from_typestr(const char* where, std::string_view typestr);
+/// The same, as an ExchangeError.
 [[nodiscard]] Dtype dtype_from_format(std::string_view format, std::int64_t itemsize);
 
 /// Empty for types that NumPy lacks.

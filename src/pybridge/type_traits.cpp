@@ -2,6 +2,7 @@
 
 #include "pybridge/names.hpp"
 #include "pybridge/py_tensor.hpp"
+#include "pybridge/registry.hpp"
 
 #include <string>
 #include <unordered_map>
@@ -19,6 +20,7 @@ TypeTraits look_up(nb::handle type) {
                                    reinterpret_cast<PyTypeObject*>(own.ptr())) != 0;
   traits.is_numpy = nb::cast<std::string>(nb::str(type.attr("__module__"))) == "numpy" &&
                     nb::cast<std::string>(nb::str(type.attr("__name__"))) == "ndarray";
+  traits.is_image = type.is(registry().image);
   const nb::object capsule = nb::getattr(type, names().exchange_api, nb::none());
   if (PyCapsule_IsValid(capsule.ptr(), dlpack::kExchangeCapsule) == 0) return traits;
   const auto* api = static_cast<const dlpack::ExchangeApi*>(
@@ -28,6 +30,7 @@ TypeTraits look_up(nb::handle type) {
   }
   traits.exchange = api;
   traits.has_requires_grad = nb::hasattr(type, names().requires_grad);
+  traits.is_torch = nb::hasattr(type, names().is_neg);
   return traits;
 }
 

@@ -15,8 +15,13 @@ struct TypeTraits {
   bool is_own = false;
   /// numpy.ndarray itself.
   bool is_numpy = false;
+  /// penstock.Image.
+  bool is_image = false;
+  /// A tensor of PyTorch, whose numbers may be lazily negated or conjugated.
+  bool is_torch = false;
 };
 
 [[nodiscard]] TypeTraits traits_of(nb::handle object);
+[[nodiscard]] inline bool is_image(nb::handle object) { return traits_of(object).is_image; }
 
 }  // namespace penstock::pybridge

@@ -103,9 +103,8 @@ void copy_elements(const Tensor& source, const Tensor& target, order::Stream* st
                              target.device().str());
   }
   const std::array operands{Operand{&source.impl(), false}, Operand{&target.impl(), true}};
-  run_work(stream, operands, "copy_to", [from = &source.impl(), to = &target.impl()] {
-    copy_strided(*from, *to);
-  });
+  run_work(stream, operands, "copy_to",
+           [from = &source.impl(), to = &target.impl()] { copy_strided(*from, *to); });
 }
 
 }  // namespace penstock

@@ -22,7 +22,8 @@ Device device_of(const dlpack::TensorRecord& record) {
     case dlpack::kCuda:
     case dlpack::kCudaManaged:
       if (index < 0 || index >= device_count()) {
-        throw_error<TensorError>("DLPack: device_id {} but there are {} GPUs", index, device_count());
+        throw_error<TensorError>("DLPack: device_id {} but there are {} GPUs", index,
+                                 device_count());
       }
       return Device::cuda(index);
     default:
@@ -41,8 +42,9 @@ void check_fields(const char* where, const ForeignArray& array, const Layout& la
     throw_error<TensorError>("{}: shape is NULL but ndim is {}", where, array.ndim);
   }
   if (!is_known(array.dtype)) {
-    throw_error<TensorError>("{}: dtype code {} with {} bits is not accepted; accepted are {}", where,
-                             static_cast<int>(array.dtype.code), array.dtype.bits, kAccepted);
+    throw_error<TensorError>("{}: dtype code {} with {} bits is not accepted; accepted are {}",
+                             where, static_cast<int>(array.dtype.code), array.dtype.bits,
+                             kAccepted);
   }
   if (!layout.empty() && layout.rank() != array.ndim) {
     throw_error<TensorError>("{}: layout \"{}\" has {} letters, the array has {} dimensions", where,
@@ -62,7 +64,8 @@ bool set_shape(const char* where, const ForeignArray& array, TensorData& view) {
   bool is_empty = false;
   for (std::int32_t dim = 0; dim < array.ndim; ++dim) {
     const std::int64_t extent = array.shape[dim];
-    if (extent < 0) throw_error<TensorError>("{}: shape[{}] is {}, less than 0", where, dim, extent);
+    if (extent < 0)
+      throw_error<TensorError>("{}: shape[{}] is {}, less than 0", where, dim, extent);
     is_empty = is_empty || extent == 0;
     view.shape_[static_cast<std::size_t>(dim)] = extent;
   }
@@ -74,8 +77,8 @@ std::int64_t stride_of(const char* where, const ForeignArray& array, std::int32_
   const std::int64_t item = array.dtype.itemsize();
   std::int64_t stride = array.strides[dim];
   if (!array.strides_in_items && stride % item != 0) {
-    throw_error<TensorError>("{}: strides[{}] is {} bytes, no multiple of the item's {}", where, dim,
-                             stride, item);
+    throw_error<TensorError>("{}: strides[{}] is {} bytes, no multiple of the item's {}", where,
+                             dim, stride, item);
   }
   if (array.strides_in_items && __builtin_mul_overflow(stride, item, &stride)) {
     throw_error<TensorError>("{}: strides[{}] is {}, more than memory can hold", where, dim,
@@ -112,15 +115,16 @@ Reach set_dims(const char* where, const ForeignArray& array, TensorData& view) {
 
 void check_address(const char* where, const ForeignArray& array, const Reach& reach) {
   if (reach.bytes() == 0) return;
-  if (array.data == nullptr) throw_error<TensorError>("{}: data is NULL but the size is not 0", where);
+  if (array.data == nullptr)
+    throw_error<TensorError>("{}: data is NULL but the size is not 0", where);
   const auto address = reinterpret_cast<std::uintptr_t>(array.data);
   std::uintptr_t first = 0;
-  std::uintptr_t end = 0;
   if (__builtin_add_overflow(address, array.byte_offset, &first)) {
     throw_error<TensorError>("{}: byte_offset {} leads out of memory", where, array.byte_offset);
   }
+  // Addresses are compared as signed numbers elsewhere; no machine has any beyond.
   if (first < static_cast<std::uintptr_t>(reach.below) ||
-      __builtin_add_overflow(first, static_cast<std::uintptr_t>(reach.above), &end)) {
+      first > static_cast<std::uintptr_t>(kMost - reach.above)) {
     throw_error<TensorError>(
         "{}: data {:#x} with these strides covers {} bytes below and {} above, which leads out of "
         "memory",
@@ -189,7 +193,8 @@ Tensor wrap_foreign(const char* where, const ForeignArray& array, Owner owner, L
       view->data - reach.below, static_cast<std::size_t>(reach.bytes()), array.device,
       array.device.is_cpu() ? backend::MemoryKind::host : backend::MemoryKind::device,
       {owner.release, owner.context},
-      back_edge && producer != nullptr ? Ref<order::Stream>::share(producer) : Ref<order::Stream>{});
+      back_edge && producer != nullptr ? Ref<order::Stream>::share(producer)
+                                       : Ref<order::Stream>{});
   if (producer != nullptr) view->block->used(*producer, true);
   return tensor;
 }

@@ -31,7 +31,8 @@ struct ForeignArray {
                                   Layout layout = {}, order::Stream* producer = nullptr,
                                   bool back_edge = false);
 
-/// True if the array, whose data begins at `offset` of a buffer, stays inside of its `length` bytes.
+/// True if the array, whose data begins at `offset` of a buffer, stays inside of its `length`
+/// bytes.
 [[nodiscard]] bool fits_in(const ForeignArray& array, std::int64_t offset, std::int64_t length);
 
 /// The description of a DLPack tensor. Throws TensorError for a device or lanes that it can't have;

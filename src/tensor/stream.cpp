@@ -18,6 +18,10 @@ std::string place_of(const std::source_location& place) {
   return fmt::format("{}:{}", place.file_name(), place.line());
 }
 
+order::check::Position moment(const order::Stream& stream) {
+  return stream.actor() == nullptr ? order::check::Position{} : order::check::now(*stream.actor());
+}
+
 class BoxedTask final : public backend::HostTask {
  public:
   explicit BoxedTask(std::unique_ptr<detail::Function> function) : function_(std::move(function)) {}
@@ -63,8 +67,7 @@ bool Event::sync_until(std::int64_t deadline_ns) const {
   return true;
 }
 
-Stream::Stream(Device device, int priority)
-    : impl_(order::Stream::make(device, priority).leak()) {}
+Stream::Stream(Device device, int priority) : impl_(order::Stream::make(device, priority).leak()) {}
 Stream::Stream(const Stream& other) : impl_(other.impl_) {
   if (impl_ != nullptr) impl_->retain();
 }
@@ -92,16 +95,21 @@ Device Stream::device() const { return impl_->device(); }
 void Stream::sync() const { static_cast<void>(sync_until(kNever)); }
 
 bool Stream::sync_until(std::int64_t deadline_ns) const {
-  order::check::Position position;
-  if (impl_->actor() != nullptr) position = order::check::now(*impl_->actor());
-  if (!impl_->sync(deadline_ns)) return false;
+  const order::check::Position position = moment(*impl_);
+  try {
+    if (!impl_->sync(deadline_ns)) return false;
+  } catch (const backend::SelfWaitError&) {
+    throw;
+  } catch (...) {
+    order::check::host_wait(position);  // an error of the work: it is over all the same
+    throw;
+  }
   order::check::host_wait(position);
   return true;
 }
 
 bool Stream::query() const {
-  order::check::Position position;
-  if (impl_->actor() != nullptr) position = order::check::now(*impl_->actor());
+  const order::check::Position position = moment(*impl_);
   if (!impl_->query()) return false;
   order::check::host_wait(position);
   return true;

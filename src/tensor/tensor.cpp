@@ -22,7 +22,8 @@ std::int64_t checked_bytes(const Shape& shape, Dtype dtype, std::size_t inner,
     if (shape[i] < 0) {
       throw_error<TensorError>("Tensor: shape {} has a negative size", describe_shape(shape));
     }
-    too_large = too_large || __builtin_mul_overflow(bytes, std::max<std::int64_t>(shape[i], 1), &bytes);
+    too_large =
+        too_large || __builtin_mul_overflow(bytes, std::max<std::int64_t>(shape[i], 1), &bytes);
     if (rowalign > 1 && i + inner == shape.size() && i > 0) {
       too_large = too_large || __builtin_add_overflow(bytes, rowalign - 1, &bytes);
       bytes = bytes / rowalign * rowalign;
@@ -43,7 +44,8 @@ std::size_t row_dims(const Layout& layout, std::size_t rank) {
 Tensor make(const Shape& shape, Dtype dtype, Layout layout, Device device, order::Stream* stream,
             std::int64_t rowalign) {
   if (shape.size() > kMaxDims) {
-    throw_error<TensorError>("Tensor: {} dimensions; at most {} are possible", shape.size(), kMaxDims);
+    throw_error<TensorError>("Tensor: {} dimensions; at most {} are possible", shape.size(),
+                             kMaxDims);
   }
   if (!is_known(dtype)) throw_error<TensorError>("Tensor: unknown dtype");
   if (!layout.empty() && layout.rank() != static_cast<int>(shape.size())) {
@@ -65,8 +67,9 @@ Tensor make(const Shape& shape, Dtype dtype, Layout layout, Device device, order
   data->set_packed();
   if (rowalign > 1 && shape.size() > inner) {
     const std::size_t outer = shape.size() - inner;
-    std::int64_t stride = (data->strides_[outer] * std::max<std::int64_t>(shape[outer], 1) +
-                           rowalign - 1) / rowalign * rowalign;
+    std::int64_t stride =
+        (data->strides_[outer] * std::max<std::int64_t>(shape[outer], 1) + rowalign - 1) /
+        rowalign * rowalign;
     for (std::size_t i = outer; i-- > 0;) {
       data->strides_[i] = stride;
       stride *= std::max<std::int64_t>(shape[i], 1);

@@ -59,8 +59,8 @@ void TensorData::set_packed() {
   }
 }
 
-// Dimensions that continue one another are one run; one dimension around it becomes the rows, and what
-// is further out widens the run (never too small: it may only claim more than is touched).
+// Dimensions that continue one another are one run; one dimension around it becomes the rows, and
+// what is further out widens the run (never too small: it may only claim more than is touched).
 order::check::Range TensorData::range() const {
   auto begin = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data));
   if (size() == 0) return {begin, 0, 1, 0};

@@ -16,6 +16,11 @@ void check_dim(const char* where, const TensorData& data, int dim) {
   }
 }
 
+// Without elements the address may be anything, and stays.
+void move_data(TensorData& view, std::int64_t bytes) {
+  if (view.size() != 0) view.data += bytes;
+}
+
 // Puts the one -1 in; throws unless the element counts agree and can be counted.
 Shape resolve(const TensorData& data, const Shape& asked) {
   Shape shape = asked;
@@ -28,7 +33,8 @@ Shape resolve(const TensorData& data, const Shape& asked) {
       continue;
     }
     if (extent < 0) {
-      throw_error<TensorError>("reshape: {} is no shape; one size may be -1", describe_shape(asked));
+      throw_error<TensorError>("reshape: {} is no shape; one size may be -1",
+                               describe_shape(asked));
     }
     if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(extent, 1), &bytes)) {
       throw_error<TensorError>("reshape: {} is more than memory can hold", describe_shape(asked));
@@ -45,8 +51,8 @@ Shape resolve(const TensorData& data, const Shape& asked) {
   return shape;
 }
 
-// Walks old and new dimensions together, from the inside: a group of new ones must divide a group of
-// old ones that continue one another. False if that needs a copy.
+// Walks old and new dimensions together, from the inside: a group of new ones must divide a group
+// of old ones that continue one another. False if that needs a copy.
 bool restride(const TensorData& from, TensorData& to) {
   int old_dim = from.ndim - 1;
   int new_dim = to.ndim - 1;
@@ -84,7 +90,8 @@ bool restride(const TensorData& from, TensorData& to) {
 Tensor Tensor::reshape(const Shape& asked) const {
   const Shape shape = resolve(*data_, asked);
   if (shape.size() > kMaxDims) {
-    throw_error<TensorError>("reshape: {} dimensions; at most {} are possible", shape.size(), kMaxDims);
+    throw_error<TensorError>("reshape: {} dimensions; at most {} are possible", shape.size(),
+                             kMaxDims);
   }
   auto* view = TensorData::view_of(*data_);
   Tensor tensor(view);
@@ -119,15 +126,18 @@ Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t end, std::int64_t
   const bool inside = step > 0 ? (0 <= begin && begin <= extent && 0 <= end && end <= extent)
                                : (-1 <= begin && begin < extent && -1 <= end && end < extent);
   if (!inside) {
-    throw_error<TensorError>("slice: {}:{}:{} is outside of dimension {} with {} elements", begin, end,
-                             step, dim, extent);
+    throw_error<TensorError>("slice: {}:{}:{} is outside of dimension {} with {} elements", begin,
+                             end, step, dim, extent);
   }
   auto* view = TensorData::view_of(*data_);
   const std::int64_t distance = step > 0 ? end - begin : begin - end;
-  const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step) : -static_cast<std::uint64_t>(step);
+  const std::uint64_t stride =
+      step > 0 ? static_cast<std::uint64_t>(step) : -static_cast<std::uint64_t>(step);
   const std::int64_t count =
-      distance <= 0 ? 0 : static_cast<std::int64_t>((static_cast<std::uint64_t>(distance) - 1) / stride) + 1;
-  if (count > 0) view->data += begin * view->strides_[i];
+      distance <= 0
+          ? 0
+          : static_cast<std::int64_t>((static_cast<std::uint64_t>(distance) - 1) / stride) + 1;
+  if (count > 0) move_data(*view, begin * view->strides_[i]);
   view->shape_[i] = count;
   // With one element or none the step may be anything, and the stride is not used.
   if (count > 1) view->strides_[i] *= step;
@@ -142,7 +152,7 @@ Tensor Tensor::select(int dim, std::int64_t index) const {
                              dim, data_->shape_[i]);
   }
   auto* view = TensorData::view_of(*data_);
-  view->data += index * view->strides_[i];
+  move_data(*view, index * view->strides_[i]);
   for (std::size_t at = i + 1; at < view->rank(); ++at) {
     view->shape_[at - 1] = view->shape_[at];
     view->strides_[at - 1] = view->strides_[at];

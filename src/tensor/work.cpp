@@ -18,8 +18,8 @@ order::Stream*& current_entry(Device device) {
   return current_streams[index];
 }
 
-// The operands of the tasks that this thread is inside of, innermost first. The stream waited for
-// their uses before the task, and later uses wait for the task: it need not wait for them again.
+// The operands of the task that this thread is inside of. The stream waited for their uses before
+// the task, and later uses wait for the task: it need not wait for them again.
 struct RunningTask {
   explicit RunningTask(std::span<const Ref<TensorData>> held) : operands(held), outer(top) {
     top = this;
@@ -29,12 +29,9 @@ struct RunningTask {
   RunningTask& operator=(const RunningTask&) = delete;
 
   [[nodiscard]] static bool has(const memory::Block& block) {
-    for (const RunningTask* task = top; task != nullptr; task = task->outer) {
-      for (const auto& operand : task->operands) {
-        if (operand->block.get() == &block) return true;
-      }
-    }
-    return false;
+    return top != nullptr && std::ranges::any_of(top->operands, [&](const auto& operand) {
+             return operand->block.get() == &block;
+           });
   }
 
   std::span<const Ref<TensorData>> operands;
@@ -43,6 +40,14 @@ struct RunningTask {
 };
 
 thread_local RunningTask* RunningTask::top = nullptr;
+
+using Positions = std::vector<order::check::Position>;
+
+// What a wait for the block is told to the checker as; taken before the wait, which may cover more.
+Positions conflicts(memory::Block& block, bool for_write) {
+  const auto* shadow = block.shadow();
+  return shadow == nullptr ? Positions{} : order::check::conflicts(*shadow, for_write);
+}
 
 // Keeps the operands, sets the stream current and tells the checker whose task it is.
 class TensorTask final : public backend::HostTask {
@@ -103,21 +108,19 @@ order::check::Tag tag(const char* what, std::string place) {
 void wait_for_operands(order::Stream& stream, std::span<const Operand> operands) {
   for (const Operand& operand : operands) {
     memory::Block& block = *operand.tensor->block;
+    const Positions positions = conflicts(block, operand.is_write);
     block.wait_on(stream, operand.is_write);
-    if (auto* shadow = block.shadow(); shadow != nullptr && stream.actor() != nullptr) {
-      for (const auto& position : order::check::conflicts(*shadow, operand.is_write)) {
-        order::check::wait(*stream.actor(), position);
-      }
-    }
+    if (stream.actor() == nullptr) continue;
+    for (const auto& position : positions) order::check::wait(*stream.actor(), position);
   }
 }
 
 void note_operands(order::Stream& stream, std::span<const Operand> operands,
                    const order::check::Tag& tag, const order::check::Position& position) {
-  for (const Operand& operand : operands) {
-    memory::Block& block = *operand.tensor->block;
-    block.used(stream, operand.is_write);
-    if (auto* shadow = block.shadow(); shadow != nullptr && position.is_set()) {
+  for (const Operand& operand : operands) operand.tensor->block->used(stream, operand.is_write);
+  if (!position.is_set()) return;
+  for (const Operand& operand : operands) {  // all uses are noted by now: this may throw
+    if (auto* shadow = operand.tensor->block->shadow(); shadow != nullptr) {
       order::check::access(*shadow, position, operand.tensor->range(), operand.is_write, tag);
     }
   }
@@ -125,12 +128,9 @@ void note_operands(order::Stream& stream, std::span<const Operand> operands,
 
 bool sync_for(TensorData& tensor, bool for_write, std::int64_t deadline_ns) {
   if (RunningTask::has(*tensor.block)) return true;
+  const Positions positions = conflicts(*tensor.block, for_write);
   if (!tensor.block->sync(for_write, deadline_ns)) return false;
-  if (auto* shadow = tensor.block->shadow(); shadow != nullptr) {
-    for (const auto& position : order::check::conflicts(*shadow, for_write)) {
-      order::check::host_wait(position);
-    }
-  }
+  for (const auto& position : positions) order::check::host_wait(position);
   return true;
 }
 
@@ -191,7 +191,8 @@ void fill_bytes(const Tensor& target, std::uint8_t value, order::Stream* stream)
     return;
   }
   const std::array operands{Operand{&data, true}};
-  run_work(stream, operands, "zeros", [begin, value, bytes] { std::fill_n(begin, bytes, std::byte{value}); });
+  run_work(stream, operands, "zeros",
+           [begin, value, bytes] { std::fill_n(begin, bytes, std::byte{value}); });
 }
 
 }  // namespace penstock

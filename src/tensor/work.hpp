@@ -1,6 +1,6 @@
-// How host work over tensors is ordered: queued on a stream after what its accesses wait for, or done
-// in the calling thread before the call returns. The one place where tensors, streams and the checker
-// meet.
+// How host work over tensors is ordered: queued on a stream after what its accesses wait for, or
+// done in the calling thread before the call returns. The one place where tensors, streams and the
+// checker meet.
 #pragma once
 
 #include "base/time.hpp"
@@ -50,7 +50,8 @@ order::check::Position enqueue(order::Stream& stream, std::unique_ptr<backend::H
 /// Runs `body()` over the operands: on the stream if there is one (at once if the calling thread is
 /// inside a task of that stream), else in this thread before it returns.
 template <class Body>
-void run_work(order::Stream* stream, std::span<const Operand> operands, const char* what, Body body);
+void run_work(order::Stream* stream, std::span<const Operand> operands, const char* what,
+              Body body);
 
 void fill_bytes(const Tensor& target, std::uint8_t value, order::Stream* stream);
 void copy_elements(const Tensor& source, const Tensor& target, order::Stream* stream);

@@ -16,8 +16,8 @@ void EventRing::write(std::int64_t time_ns, const char* name, std::uint64_t valu
   const std::uint64_t round = number / capacity_;
   std::uint64_t version = slot.version.load(std::memory_order_relaxed);
   const bool is_free = version % 2 == 0 && version <= 2 * round;
-  if (!is_free || !slot.version.compare_exchange_strong(version, 2 * round + 1,
-                                                        std::memory_order_acquire)) {
+  if (!is_free ||
+      !slot.version.compare_exchange_strong(version, 2 * round + 1, std::memory_order_acquire)) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
@@ -35,10 +35,9 @@ std::vector<Event> EventRing::read() const {
     const Slot& slot = slots_[i];
     const std::uint64_t before = slot.version.load(std::memory_order_acquire);
     // Acquire on each: the second look at the version comes after them.
-    const Event event{slot.time_ns.load(std::memory_order_acquire),
-                      slot.name.load(std::memory_order_acquire),
-                      slot.value.load(std::memory_order_acquire),
-                      slot.number.load(std::memory_order_acquire)};
+    const Event event{
+        slot.time_ns.load(std::memory_order_acquire), slot.name.load(std::memory_order_acquire),
+        slot.value.load(std::memory_order_acquire), slot.number.load(std::memory_order_acquire)};
     const std::uint64_t after = slot.version.load(std::memory_order_relaxed);
     if (before == after && before != 0 && before % 2 == 0) events.push_back(event);
   }

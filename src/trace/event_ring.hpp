@@ -2,11 +2,11 @@
 // and overwrites the oldest.
 //
 // Protocol: a writer claims a number by fetch_add; its slot is number mod capacity. It makes the
-// slot's version odd (2 * round + 1), writes the fields, and makes it even (2 * round + 2). A writer
-// that finds its slot still being written, or newer, drops its event and counts it: nobody waits. A
-// reader takes the version before and after it read the fields, and keeps only entries whose version
-// was even and the same. The fields are relaxed atomics, so a torn read is seen, not undefined.
-// Attacked by test_trace "writers and a reader".
+// slot's version odd (2 * round + 1), writes the fields, and makes it even (2 * round + 2). A
+// writer that finds its slot still being written, or newer, drops its event and counts it: nobody
+// waits. A reader takes the version before and after it read the fields, and keeps only entries
+// whose version was even and the same. The fields are relaxed atomics, so a torn read is seen, not
+// undefined. Attacked by test_trace "writers and a reader".
 #pragma once
 
 #include <atomic>

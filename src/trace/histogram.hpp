@@ -20,8 +20,8 @@ class Histogram {
     buckets_[bucket(duration_ns)].fetch_add(1, std::memory_order_relaxed);
   }
   [[nodiscard]] std::int64_t count() const;
-  /// The duration that a share `q` (0 to 1) of all is not longer than: the middle of its bucket. 0 if
-  /// nothing was recorded.
+  /// The duration that a share `q` (0 to 1) of all is not longer than: the middle of its bucket. 0
+  /// if nothing was recorded.
   [[nodiscard]] std::int64_t quantile_ns(double q) const;
   void reset();
 

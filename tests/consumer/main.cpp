@@ -1,11 +1,30 @@
-#include <penstock/device.hpp>
-#include <penstock/dtype.hpp>
+#include <penstock/penstock.hpp>
 #include <penstock/version.hpp>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 
+namespace ps = penstock;
+
+// One stream writes an image, another shrinks it; nobody says that the second waits for the first.
 int main() {
-  std::printf("penstock %s\n", penstock::version());
-  return std::strcmp(penstock::version(), penstock::kVersion) == 0 ? 0 : 1;
+  const ps::Stream fill{ps::Device::cpu()};
+  const ps::Stream shrink{ps::Device::cpu()};
+  const ps::Tensor image = ps::Tensor::empty({64, 96, 3}, ps::u8, "HWC", fill);
+  fill.launch([&] { std::memset(image.data(), 7, static_cast<std::size_t>(image.nbytes())); },
+              ps::writes(image));
+  const ps::Tensor small = ps::resize(image, {32, 48}, {.stream = shrink});
+  small.sync();
+
+  const auto* bytes = static_cast<const std::uint8_t*>(small.data());
+  for (std::int64_t i = 0; i < small.nbytes(); ++i) {
+    if (bytes[i] != 7) {
+      std::printf("byte %lld is %d, not 7\n", static_cast<long long>(i), bytes[i]);
+      return 1;
+    }
+  }
+  std::printf("penstock %s, as %s: %lld bytes\n", ps::version(), ps::kVersion,
+              static_cast<long long>(small.nbytes()));
+  return std::strcmp(ps::version(), ps::kVersion);
 }

@@ -13,7 +13,7 @@ using namespace penstock::kernels;
 
 namespace {
 
-constexpr double kTolerance = 0.518;
+constexpr double kTolerance = 0.511;
 
 struct Standard {
   YuvMatrix matrix;

@@ -53,7 +53,8 @@ class FillTask : public HostTask {
 };
 
 void check_device(int device) {
-  if (device != 0) throw_error<DeviceError>("host: there is one CPU device, index 0, not {}", device);
+  if (device != 0)
+    throw_error<DeviceError>("host: there is one CPU device, index 0, not {}", device);
 }
 
 class HostBackend final : public Backend {
@@ -156,9 +157,8 @@ class HostBackend final : public Backend {
     });
   }
   bool query(EventHandle event) override {
-    return for_each_record(event, [](Strand& strand, std::uint64_t sequence) {
-      return strand.is_done(sequence);
-    });
+    return for_each_record(
+        event, [](Strand& strand, std::uint64_t sequence) { return strand.is_done(sequence); });
   }
   std::exception_ptr error(EventHandle event) override {
     std::exception_ptr first;

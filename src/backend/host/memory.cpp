@@ -69,6 +69,19 @@ std::int64_t read_number(const char* path) {
   return file >> value ? value : std::numeric_limits<std::int64_t>::max();
 }
 
+// What can be had without swapping: the page cache counts, as the kernel can drop it.
+std::int64_t available_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  std::int64_t kilobytes = 0;
+  std::string unit;
+  while (file >> name >> kilobytes >> unit) {
+    if (name == "MemAvailable:") return kilobytes * 1024;
+    if (name.starts_with("HugePages")) break;
+  }
+  return sysconf(_SC_AVPHYS_PAGES) * static_cast<std::int64_t>(page_bytes());
+}
+
 }  // namespace
 
 std::size_t page_bytes() {
@@ -161,7 +174,7 @@ Reservation open_memory(const MemoryExport& exported) {
 
 MemoryInfo memory_info() {
   const auto page = static_cast<std::int64_t>(page_bytes());
-  MemoryInfo info{sysconf(_SC_AVPHYS_PAGES) * page, sysconf(_SC_PHYS_PAGES) * page};
+  MemoryInfo info{available_bytes(), sysconf(_SC_PHYS_PAGES) * page};
   const std::int64_t limit = std::min(read_number("/sys/fs/cgroup/memory.max"),
                                       read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
   if (limit < info.total_bytes) {

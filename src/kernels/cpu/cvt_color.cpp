@@ -73,8 +73,8 @@ YuvCoefficients yuv_coefficients(YuvMatrix matrix, YuvRange range) {
   const double luma_64ths = limited ? 64.0 * 255.0 / 219.0 : 64.0;
 
   YuvCoefficients k{};
-  // Limited: nearest, and half a unit in the bias for the floor. Full: rounded up, which makes the
-  // floor exactly 64·Y, so that the few ties there are stay ties.
+  // Limited: nearest; the floor's mean error of half a unit and the half unit by which rounding
+  // half up leans cancel. Full: rounded up, so that the floor is exactly 64·Y and ties stay.
   k.luma = static_cast<std::uint16_t>(limited ? std::lround(luma_64ths * 65536.0 / 257.0)
                                               : std::lround(std::ceil(64.0 * 65536.0 / 257.0)));
   k.u_green = to_q15(-u_to_blue * weight.blue / green * chroma_scale);
@@ -84,8 +84,8 @@ YuvCoefficients yuv_coefficients(YuvMatrix matrix, YuvRange range) {
   // Exact results half-way between integers exist in full range only. There 31/64 and the parity of
   // the integer part round half to even; in limited range 32/64 does.
   k.tie_parity = limited ? 0 : 1;
-  // In 1/32768: the last rounding, black, and half a unit for the shift by 9.
-  const double offset_64ths = limited ? 32.0 + 0.5 - 16.0 * luma_64ths : 31.0;
+  // In 1/32768: the last rounding, black, and 256 for the shift by 9.
+  const double offset_64ths = limited ? 32.0 - 16.0 * luma_64ths : 31.0;
   k.bias = static_cast<std::int32_t>(std::lround(offset_64ths * 512.0)) + 256;
   return k;
 }

@@ -1,9 +1,8 @@
 // YUV 4:2:0 to interleaved RGB on the CPU; each chroma sample serves its 2x2 pixels.
 // With Q15 integers k of the exact matrix (limited range scaled by 255/219 and 255/224):
-//   luma = (Y·257·k_y) >> 16;  chroma = (k_u·(U − 128) + k_v·(V − 128) + bias) >> 9   (both in
-//   1/64) t = luma + chroma;  result = clamp((t + ((t >> 6) & tie_parity)) >> 6, 0, 255), half to
-//   even
-// That is within 0.518 of the exact value. Functions are reentrant and keep nothing.
+//   luma = (Y·257·k_y) >> 16;  chroma = (k_u·(U − 128) + k_v·(V − 128) + bias) >> 9, in 1/64;
+//   t = luma + chroma;  result = clamp((t + ((t >> 6) & tie_parity)) >> 6, 0, 255), half to even.
+// That is within 0.511 of the exact value. Functions are reentrant and keep nothing.
 #pragma once
 
 #include <cstdint>

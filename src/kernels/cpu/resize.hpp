@@ -1,9 +1,9 @@
 // Linear resize of 8-bit images on the CPU: half-pixel centres, replicated edges, no antialiasing.
 // Source coordinate of output x is (2x+1)·src/(2·dst) − 1/2, taken exactly; weights in 1/32768.
 //   h(row) = 128·left + (((right − left)·wx + 128) >> 8)
-//   v = h(top) + (((h(bottom) − h(top))·wy + 16384) >> 15);  result = (v + 63 + ((v >> 7) & 1)) >>
-//   7
-// That is within 0.516 of the exact value, half to even. A plan is immutable: share it freely.
+//   v = h(top) + (((h(bottom) − h(top))·wy + 16384) >> 15)
+//   result = (v + 63 + ((v >> 7) & 1)) >> 7, half to even
+// That is within 0.516 of the exact value. A plan is immutable: share it freely.
 #pragma once
 
 #include <cstdint>

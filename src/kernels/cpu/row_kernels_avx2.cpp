@@ -39,8 +39,9 @@ struct Simd {
     return _mm256_broadcastsi128_si256(load_half(p));
   }
   PENSTOCK_SIMD_OP Reg load_interleaved(const void* even, const void* odd) {
-    const __m128i a = load_half(even), b = load_half(odd);
-    return _mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b));
+    const Reg a = _mm256_permute4x64_epi64(_mm256_castsi128_si256(load_half(even)), 0xD8);
+    const Reg b = _mm256_permute4x64_epi64(_mm256_castsi128_si256(load_half(odd)), 0xD8);
+    return _mm256_unpacklo_epi8(a, b);
   }
   PENSTOCK_SIMD_OP void store_triple(std::uint8_t* out, Reg a, Reg b, Reg c) {
     store(out, _mm256_permute2x128_si256(a, b, 0x20));
