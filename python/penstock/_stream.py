@@ -104,7 +104,7 @@ def as_stream(obj: Any) -> Stream:
 
     if device_count() == 0:
         raise DeviceError("as_stream: this machine has no GPU that can be used, so no stream of one")
-    return Stream._from_impl(_StreamImpl.wrap(handle, obj))  # type: ignore[attr-defined]
+    return Stream._from_impl(_StreamImpl.wrap(handle, obj))
 
 
 def _handle_of(obj: Any) -> int:

@@ -81,4 +81,4 @@ def _to_name(dtype: Any) -> str:
         from .errors import TensorError
 
         raise TensorError(f"dtype: {resolved!r} is big-endian; use little-endian data")
-    return resolved.name
+    return str(resolved.name)

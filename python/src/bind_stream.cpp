@@ -145,8 +145,10 @@ void bind_stream_class(nb::module_& module) {
           })
       .def("record", [](const Stream& s) { return PyEvent{s.record(), nullptr}; })
       .def("wait", &wait_on)
-      .def("launch", [](const Stream& s, nb::handle fn, nb::tuple args, nb::handle writes,
-                        nb::dict kw) { return launch(s.impl(), fn, args, writes, kw); })
+      .def("launch",
+           [](const Stream& s, nb::handle fn, nb::tuple args, nb::handle writes, nb::dict kw) {
+             return launch(s.impl(), fn, std::move(args), writes, std::move(kw));
+           })
       .def("_same", [](const Stream& a, const Stream& b) { return a == b; })
       .def("_enter", &enter)
       .def("_leave", &leave);

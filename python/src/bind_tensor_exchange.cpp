@@ -51,7 +51,7 @@ nb::tuple reduce(nb::handle self) {
           letters.empty() ? nb::none() : nb::object(nb::str(letters.data(), letters.size()))));
 }
 
-PyTensor restore(nb::bytes bytes, nb::handle shape, nb::handle dtype, nb::handle layout) {
+PyTensor restore(const nb::bytes& bytes, nb::handle shape, nb::handle dtype, nb::handle layout) {
   const Tensor tensor =
       Tensor::empty(shape_from(shape), dtype_from_object(dtype), layout_from(layout));
   if (static_cast<std::int64_t>(bytes.size()) != tensor.nbytes()) {

@@ -170,7 +170,7 @@ nb::object to_numpy(const Tensor& tensor) {
 }
 
 nb::object to_numpy(const Tensor& tensor, nb::handle dtype, nb::handle copy) {
-  const nb::object array = to_numpy(tensor);
+  nb::object array = to_numpy(tensor);
   const bool same = dtype.is_none() || array.attr("dtype").equal(dtype);
   if (same && copy.ptr() != Py_True) return array;
   if (same) return array.attr("copy")();

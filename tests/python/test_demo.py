@@ -124,8 +124,11 @@ def test_a_wait_that_is_left_out_is_reported(clip, tmp_path, program):
             "sharpening.launch(sharpen, small, sharp, writes=(sharp,))",
             "ps.uses(small, sharpening, wait=False); sharpening.launch(lambda i, o: sharpen(i[0], o), Box(small), sharp, "
             "writes=(sharp,))",
-        ).replace("SIZE = (360, 640)", "SIZE = (360, 640)\n\n\nclass Box:\n    def __init__(self, x): self.x = x\n"
-                  "    def __getitem__(self, i): return self.x\n")
+        ).replace(
+            "SIZE = (360, 640)",
+            "SIZE = (360, 640)\n\n\nclass Box:\n    def __init__(self, x): self.x = x\n"
+            "    def __getitem__(self, i): return self.x\n",
+        )
         assert source != whole
     path = tmp_path / "program.py"
     path.write_text(source)
