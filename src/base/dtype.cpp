@@ -74,6 +74,7 @@ Dtype dtype_from_name(std::string_view name) {
     if (named.name == name) return named.dtype;
   }
   std::vector<std::string_view> names;
+  names.reserve(kNamed.size());
   for (const Named& named : kNamed) names.push_back(named.name);
   throw_error<TensorError>("dtype: unknown name \"{}\"; did you mean \"{}\"?", name,
                            nearest(name, names));
