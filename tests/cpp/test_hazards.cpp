@@ -223,7 +223,7 @@ TEST_CASE("hazard: deleters from threads that are nobody's, many at once") {
 TEST_CASE("hazard: streams come and go with work pending; handles repeat, points do not") {
   with_and_without_checker([] {
     const FreshCache cache;
-    std::atomic<std::int64_t> wrong{0};
+    static std::atomic<std::int64_t> wrong{0};  // readers may outlive this function
     std::deque<std::unique_ptr<Held>> held;
     std::vector<std::uint64_t> ids;
     for (int i = 0; i < scaled(100); ++i) {

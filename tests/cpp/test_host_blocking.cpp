@@ -21,14 +21,14 @@ TEST_CASE("host stream: a blocked task helps, through chains, whatever the numbe
   std::vector<std::unique_ptr<TestStream>> streams;
   for (int i = 0; i <= kDepth; ++i) streams.push_back(std::make_unique<TestStream>(host()));
   std::atomic<int> ran{0};
-  bool all_in_order = true;
+  std::atomic<bool> all_in_order{true};
   // Each task waits, blocked, for the next stream, whose work waits for one more stream by an
   // event.
   for (int i = kDepth; i >= 0; --i) {
     launch(streams[static_cast<std::size_t>(i)]->handle, [&, i] {
       if (i < kDepth) {
         const auto& next = *streams[static_cast<std::size_t>(i + 1)];
-        all_in_order = all_in_order && sync(next.handle) && ran.load() >= kDepth - i;
+        if (!sync(next.handle) || ran.load() < kDepth - i) all_in_order = false;
       }
       ran.fetch_add(1);
     });
