@@ -145,9 +145,11 @@ struct Library {
   }
   static void take_back(void* self) {
     auto& library = *static_cast<Library*>(self);
-    const std::lock_guard guard(library.mutex);  // two loans may come back at once
-    std::fill(library.bytes.begin(), library.bytes.end(), std::byte{0xDD});
-    library.releases.fetch_add(1);
+    {
+      const std::lock_guard guard(library.mutex);  // two loans may come back at once
+      std::fill(library.bytes.begin(), library.bytes.end(), std::byte{0xDD});
+    }
+    library.releases.fetch_add(1);  // last: the test may end now
   }
   std::mutex mutex;
   std::vector<std::byte> bytes;
