@@ -141,6 +141,10 @@ class Backend {
   /// Rethrows the stream's first error and clears it; a device fault stays.
   [[nodiscard]] virtual bool sync_stream(StreamHandle stream, std::int64_t deadline_ns) = 0;
 
+  /// The stream's first error, which is over then; empty if there is none. Waits for nothing. The
+  /// host's streams alone have errors of their own.
+  [[nodiscard]] virtual std::exception_ptr take_error(StreamHandle stream) = 0;
+
   // Events: the semantics are CUDA's. A wait captures the newest record at the time of the call; an
   // event without a record is complete; a record overwrites.
   [[nodiscard]] virtual EventHandle create_event(int device) = 0;

@@ -3,6 +3,9 @@
 #include "base/throw.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <utility>
 
 namespace penstock::kernels {
 namespace {
@@ -15,6 +18,23 @@ void check_layout(const char* op, const char* name, const Tensor& tensor) {
         "permute()",
         op, name, layout);
   }
+}
+
+// Two elements at one address would be written by two threads.
+bool overlaps_itself(const Tensor& tensor) {
+  std::array<std::pair<std::int64_t, std::int64_t>, kMaxDims> dims;  // stride, extent
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < tensor.shape().size(); ++i) {
+    if (tensor.shape()[i] > 1) dims[count++] = {std::abs(tensor.strides()[i]), tensor.shape()[i]};
+  }
+  std::sort(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(count));
+  std::int64_t reach = tensor.itemsize();
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto [stride, extent] = dims[i];
+    if (stride < reach) return true;
+    reach += stride * (extent - 1);
+  }
+  return false;
 }
 
 }  // namespace
@@ -79,6 +99,11 @@ Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& sha
   if (!std::ranges::equal(out->shape(), shape)) {
     throw_error<TensorError>("{}: out has shape {}, expected {}", op, describe_shape(out->shape()),
                              describe_shape(shape));
+  }
+  if (out->size() != 0 && overlaps_itself(*out)) {
+    throw_error<TensorError>(
+        "{}: out has strides {}, with which its elements overlap; give it memory of its own", op,
+        describe_shape(out->strides()));
   }
   if (!layout.empty() && !out->layout().empty() && !(out->layout() == layout)) {
     throw_error<TensorError>(

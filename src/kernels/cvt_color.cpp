@@ -76,7 +76,7 @@ std::vector<Plane> split(const Tensor& src, YuvFormat format) {
   if (format == YuvFormat::nv12) {
     return {y, {chroma, all.pitch_bytes, width / 2, height / 2, 2, 2}};
   }
-  if (all.pitch_bytes != width) {
+  if (width != 0 && all.pitch_bytes != width) {
     throw_error<TensorError>(
         "cvt_color: src has rows of {} bytes every {}; I420 in one tensor must be packed, pass a "
         "tuple "
@@ -92,8 +92,8 @@ std::vector<Plane> split(const Tensor& src, YuvFormat format) {
 std::vector<Plane> collect(std::span<const Tensor> planes, YuvFormat format) {
   const std::size_t expected = format == YuvFormat::i420 ? 3 : 2;
   if (planes.size() != expected) {
-    throw_error<TensorError>("cvt_color: {} planes, expected {} ({})", planes.size(), expected,
-                             format == YuvFormat::i420 ? "Y, U, V" : "Y, UV");
+    throw_error<TensorError>("cvt_color: src has {} planes, expected {} ({})", planes.size(),
+                             expected, format == YuvFormat::i420 ? "Y, U, V" : "Y, UV");
   }
   const Plane y = kernels::as_images("cvt_color", "Y", planes[0]).first;
   if (planes[0].ndim() > 3 || y.channels != 1 || y.height % 2 != 0 || y.width % 2 != 0) {

@@ -1,5 +1,6 @@
 #include "memory/block.hpp"
 
+#include "exec/fork.hpp"
 #include "memory/cache.hpp"
 #include "memory/release_gate.hpp"
 
@@ -26,6 +27,7 @@ void Block::used(order::Stream& stream, bool is_write, bool open) {
 }
 
 void Block::used_until(order::Stream& stream, order::Point point, bool is_write) {
+  exec::throw_if_forked("Tensor");
   const std::lock_guard guard(lock_);
   if (is_write) {
     uses_.add_write(point, stream.slot());
@@ -35,6 +37,7 @@ void Block::used_until(order::Stream& stream, order::Point point, bool is_write)
 }
 
 void Block::collect(bool for_write, order::Points& points) {
+  exec::throw_if_forked("Tensor");
   const std::lock_guard guard(lock_);
   uses_.collect(for_write, points);
 }
@@ -46,16 +49,28 @@ void Block::wait_on(order::Stream& stream, bool for_write) {
 }
 
 bool Block::sync(bool for_write, std::int64_t deadline_ns) {
-  order::Points points;
-  collect(for_write, points);
-  return std::all_of(points.begin(), points.end(), [&](const order::Point& point) {
-    if (order::Slot::at(point.slot).runs_here()) return true;
+  order::Points writes;
+  order::Points all;  // the writes first
+  {
+    exec::throw_if_forked("sync");
+    const std::lock_guard guard(lock_);
+    uses_.collect(false, writes);
+    uses_.collect(for_write, all);
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (order::Slot::at(all[i].slot).runs_here()) continue;
+    const auto mark = order::mark_of(all[i]);
+    if (!mark) continue;
     try {
-      return order::sync(point, deadline_ns);
+      if (!mark->backend().sync(mark->event(), deadline_ns)) return false;
     } catch (const backend::SelfWaitError&) {
-      return true;  // it comes after the calling task: not what the caller waits for
+      continue;  // it comes after the calling task: not what the caller waits for
     }
-  });
+    order::Slot::complete(*mark);
+    if (i >= writes.size()) continue;
+    if (const auto error = mark->backend().error(mark->event())) std::rethrow_exception(error);
+  }
+  return true;
 }
 
 bool Block::is_complete(bool for_write) {
@@ -80,6 +95,11 @@ bool Block::prune() {
 }
 
 void Block::dispose() {
+  if (exec::forked()) {
+    // Locks are as another thread had them: only what needs none is let go.
+    if (cache_ == nullptr && uses_.empty() && !back_edge_) release_memory();
+    return;
+  }
   if (!uses_.empty()) {
     const std::lock_guard guard(lock_);
     uses_.close_open();

@@ -46,7 +46,7 @@ class Block : public RefCounted<Block> {
   /// Makes the stream wait for the writes so far (to read) or all uses so far (to write).
   void wait_on(order::Stream& stream, bool for_write);
   /// Waits on the host, at most until `deadline_ns`, for the writes or for all uses so far; from a
-  /// task, not for its own stream. Rethrows an error of that work.
+  /// task, not for its own stream. Rethrows an error of the writes; a reader's is not the memory's.
   [[nodiscard]] bool sync(bool for_write, std::int64_t deadline_ns);
   [[nodiscard]] bool is_complete(bool for_write);
   /// The points to wait for, as they are now.

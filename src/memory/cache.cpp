@@ -212,6 +212,7 @@ bool Cache::take_back(Block& block) {
 }
 
 Stats Cache::stats() {
+  exec::throw_if_forked("memory.stats");
   const std::lock_guard guard(mutex_);
   Stats stats;
   homes_.for_each([&](Home& home) {
@@ -230,6 +231,7 @@ Stats Cache::stats() {
 }
 
 std::vector<BlockInfo> Cache::snapshot() {
+  exec::throw_if_forked("memory.snapshot");
   const std::lock_guard guard(mutex_);
   std::vector<BlockInfo> blocks;
   blocks.reserve(members_.size());

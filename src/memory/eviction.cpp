@@ -3,6 +3,7 @@
 // may wait for work, and that work may allocate.
 #include "base/throw.hpp"
 #include "base/time.hpp"
+#include "exec/fork.hpp"
 #include "memory/cache.hpp"
 
 #include <algorithm>
@@ -179,12 +180,14 @@ void Cache::settle() {
 }
 
 void Cache::set_limit(std::int64_t bytes) {
+  exec::throw_if_forked("memory.set_limit");
   if (bytes < 0) throw_error<Error>("set_limit: {} bytes is negative", bytes);
   limit_.store(bytes);
   settle();
 }
 
 void Cache::trim(std::int64_t idle_bytes) {
+  exec::throw_if_forked("memory.trim");
   if (idle_bytes < 0) throw_error<Error>("trim: {} bytes is negative", idle_bytes);
   Blocks detached;
   {
@@ -196,6 +199,7 @@ void Cache::trim(std::int64_t idle_bytes) {
 }
 
 void Cache::clear() {
+  exec::throw_if_forked("memory.clear");
   Blocks detached;
   {
     const std::lock_guard guard(mutex_);
@@ -226,6 +230,7 @@ void Cache::sweep_stale(Blocks& detached) {
 }
 
 void Cache::reset_peak() {
+  exec::throw_if_forked("memory.reset_peak");
   const std::lock_guard guard(mutex_);
   peak_ = total_.load();
 }

@@ -1,6 +1,7 @@
 #include "memory/homes.hpp"
 
 #include "base/throw.hpp"
+#include "exec/fork.hpp"
 
 namespace penstock::memory {
 namespace {
@@ -11,6 +12,7 @@ constexpr std::uint32_t kCaches = 65;
 struct ThreadHomes {
   std::array<Home*, kCaches> homes{};
   ~ThreadHomes() {
+    if (exec::forked()) return;
     for (Home* home : homes) {
       if (home == nullptr) continue;
       const std::lock_guard guard(home->lock);
@@ -45,6 +47,7 @@ Home& Homes::of_thread() {
 }
 
 Home& Homes::adopt() {
+  exec::note_caller();
   const std::lock_guard guard(mutex_);
   for (Home* home : of_threads_) {
     const std::lock_guard home_guard(home->lock);

@@ -1,6 +1,7 @@
 #include "order/slot.hpp"
 
 #include "base/throw.hpp"
+#include "exec/fork.hpp"
 #include "trace/counter.hpp"
 
 #include <algorithm>
@@ -34,7 +35,9 @@ Table& table() {
 
 }  // namespace
 
-void Mark::dispose() { slot_->recycle(this); }
+void Mark::dispose() {
+  if (!exec::forked()) slot_->recycle(this);  // else its lock is as another thread had it
+}
 
 std::uint32_t Slot::count() { return table().count.load(std::memory_order_acquire); }
 
@@ -182,18 +185,21 @@ Ref<Mark> Slot::find(std::uint64_t number) {
 }
 
 Ref<Mark> Slot::mark(bool always) {
+  exec::throw_if_forked("Stream");
   const std::lock_guard guard(lock_);
   if ((always || dirty_.load()) && stream_ != backend::StreamHandle::none) return record();
   return marks_.empty() ? Ref<Mark>{} : marks_[marks_.size() - 1];
 }
 
 Ref<Mark> Slot::mark_for(std::uint64_t number) {
+  exec::throw_if_forked("Stream");
   const std::lock_guard guard(lock_);
   if (published_.load() < number && stream_ != backend::StreamHandle::none) return record();
   return find(number);
 }
 
 Ref<Mark> Slot::mark_for_open(std::uint64_t opened) {
+  exec::throw_if_forked("Stream");
   const std::lock_guard guard(lock_);
   if (opened < entered_) return {};  // its stream is gone, and complete
   if (stream_ != backend::StreamHandle::none) return record();
@@ -219,6 +225,7 @@ bool Slot::is_complete_open(std::uint64_t opened) {
 }
 
 void Slot::wait(const Mark& mark) {
+  exec::throw_if_forked("Stream.wait");
   if (mark.backend_ != backend_) {
     throw_error<StreamError>(
         "wait: streams of the CPU and of a GPU can't wait for one another; sync() the first on the "

@@ -1,6 +1,7 @@
 #include "order/stream.hpp"
 
 #include "base/throw.hpp"
+#include "exec/fork.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -50,6 +51,8 @@ void Stream::renew() {
 Stream::~Stream() { slot_->leave(); }
 
 Ref<Stream> Stream::make(Device device, int priority) {
+  exec::throw_if_forked("Stream");
+  exec::note_caller();
   Registry& streams = registry();
   {
     const std::lock_guard guard(streams.lock);
@@ -78,6 +81,8 @@ Ref<Stream> Stream::make(Device device, int priority) {
 
 Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
                          std::shared_ptr<void> keep_alive) {
+  exec::throw_if_forked("Stream");
+  exec::note_caller();
   const std::uint64_t native_id = backend::of(device).stream_id(handle);
   Registry& streams = registry();
   const std::lock_guard guard(streams.lock);
@@ -91,6 +96,7 @@ Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
 }
 
 void Stream::dispose() {
+  if (exec::forked()) return;  // locks are as another thread had them
   Registry& streams = registry();
   if (foreign_) {
     {
@@ -164,6 +170,18 @@ bool Stream::sync(std::int64_t deadline_ns) {
     throw;
   }
   if (last) Slot::complete(*last);
+  return true;
+}
+
+bool Stream::sync(const Ref<Mark>& last, std::int64_t deadline_ns) {
+  if (!last) return true;
+  if (!backend_->sync(last->event(), deadline_ns)) return false;
+  Slot::complete(*last);
+  if (!backend_->error(last->event())) return true;
+  if (const auto fault = backend_->lost(device_.index)) std::rethrow_exception(fault);
+  const auto error = backend_->take_error(handle_);
+  static_cast<void>(slot_->use());  // the error is over: the next mark is to be without it
+  if (error) std::rethrow_exception(error);
   return true;
 }
 

@@ -42,6 +42,8 @@ class Stream : public RefCounted<Stream> {
   void wait(const Mark& mark);
   /// Waits on the host, at most until `deadline_ns`; rethrows the stream's first error.
   [[nodiscard]] bool sync(std::int64_t deadline_ns);
+  /// The same for all that `last` covers (a mark of this stream, or none), and the error of that.
+  [[nodiscard]] bool sync(const Ref<Mark>& last, std::int64_t deadline_ns);
   [[nodiscard]] bool query();
   /// True if the calling thread runs a task of this stream.
   [[nodiscard]] bool is_running_here() const { return backend_->runs_here(handle_); }

@@ -159,13 +159,16 @@ ForeignArray describe(const dlpack::TensorRecord& record, bool readonly) {
 
 bool fits_in(const ForeignArray& array, std::int64_t offset, std::int64_t length) {
   using Wide = __int128;
+  for (std::int32_t dim = 0; dim < array.ndim; ++dim) {
+    if (array.shape[dim] < 0) return true;  // refused by its name, in wrap_foreign()
+    if (array.shape[dim] == 0) return offset >= 0 && offset <= length;
+  }
   const Wide item = array.dtype.itemsize();
   Wide low = offset;
   Wide high = offset + item;
   Wide packed = item;
   for (std::int32_t dim = array.ndim - 1; dim >= 0; --dim) {
     const Wide steps = Wide{array.shape[dim]} - 1;
-    if (steps < 0) return offset >= 0 && offset <= length;
     const Wide unit = array.strides_in_items ? item : 1;
     const Wide reach = (array.strides == nullptr ? packed : array.strides[dim] * unit) * steps;
     (reach < 0 ? low : high) += reach;

@@ -78,6 +78,8 @@ void run_work(order::Stream* stream, std::span<const Operand> operands, const ch
     return;
   }
   enqueue(*stream, std::make_unique<BodyTask<Body>>(std::move(body)), operands, tag(what));
+  // Now, or a host wait for these uses would wait for what comes later on the stream, too.
+  static_cast<void>(stream->mark());
 }
 
 }  // namespace penstock

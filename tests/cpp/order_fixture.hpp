@@ -59,6 +59,7 @@ class CountingBackend final : public Backend {
   bool sync_stream(StreamHandle stream, std::int64_t deadline_ns) override {
     return host().sync_stream(stream, deadline_ns);
   }
+  std::exception_ptr take_error(StreamHandle stream) override { return host().take_error(stream); }
   EventHandle create_event(int device) override {
     check();
     ++events;

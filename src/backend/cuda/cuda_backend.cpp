@@ -124,6 +124,8 @@ class CudaBackend final : public Backend {
                 [&] { return is_done(driver().cuStreamQuery(native_stream), "cuStreamQuery"); });
   }
 
+  std::exception_ptr take_error(StreamHandle) override { return nullptr; }
+
   EventHandle create_event(int device) override {
     const ContextScope scope(device);
     cudaEvent_t event = nullptr;

@@ -132,6 +132,10 @@ class HostBackend final : public Backend {
     return true;
   }
 
+  std::exception_ptr take_error(StreamHandle stream) override {
+    return strand_of(stream).take_error();
+  }
+
   EventHandle create_event(int device) override {
     check_device(device);
     return static_cast<EventHandle>(reinterpret_cast<std::uintptr_t>(new HostEvent));

@@ -4,6 +4,7 @@
 #include "base/random.hpp"
 #include "base/settings.hpp"
 #include "base/time.hpp"
+#include "exec/fork.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -54,6 +55,7 @@ Ref<Strand> Strand::make() {
 }
 
 void Strand::dispose() {
+  if (exec::forked()) return;  // the list's lock is as another thread had it
   {
     Registry& strands = registry();
     const std::lock_guard guard(strands.lock);

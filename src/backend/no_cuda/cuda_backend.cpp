@@ -35,6 +35,7 @@ class NoCuda final : public Backend {
   StreamHandle legacy_stream(int) override { refuse("legacy_stream"); }
   StreamHandle per_thread_stream(int) override { refuse("per_thread_stream"); }
   bool sync_stream(StreamHandle, std::int64_t) override { refuse("sync_stream"); }
+  std::exception_ptr take_error(StreamHandle) override { refuse("take_error"); }
   EventHandle create_event(int) override { refuse("create_event"); }
   void destroy_event(EventHandle) override { refuse("destroy_event"); }
   void record(EventHandle, StreamHandle) override { refuse("record"); }
