@@ -169,7 +169,8 @@ def part_asan(run: Run) -> None:
         run,
         "asan-python",
         "asan",
-        ["tests/python", "-m", "asan", "-p", "no:cacheprovider"],
+        # What pytest captures is lost when AddressSanitizer ends the process: its report goes past it.
+        ["tests/python", "-m", "asan", "-p", "no:cacheprovider", "--capture=sys"],
         PENSTOCK_TEST_SCALE=scale(run, 10),
         LD_PRELOAD=preloaded("libasan.so", "libstdc++.so.6"),
         ASAN_OPTIONS="detect_leaks=0",

@@ -6,6 +6,7 @@ import os
 import random
 
 import pytest
+from helpers import Gate
 
 
 def pytest_addoption(parser):
@@ -33,6 +34,14 @@ def seed(request):
         value = random.SystemRandom().randrange(2**32)
     request.node.user_properties.append(("seed", value))
     return value
+
+
+@pytest.fixture
+def gate():
+    """A task that blocks its stream until the test opens it, or ends."""
+    blocked = Gate()
+    yield blocked
+    blocked.open()
 
 
 @pytest.hookimpl(hookwrapper=True)

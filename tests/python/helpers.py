@@ -12,6 +12,8 @@ import time
 
 from hypothesis import HealthCheck, settings
 
+import penstock as ps
+
 SCALE = int(os.environ.get("PENSTOCK_TEST_SCALE", "1"))
 PATIENCE_S = 30.0
 
@@ -21,6 +23,15 @@ def examples(count: int) -> settings:
     return settings(
         max_examples=count * SCALE, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
+
+
+def host(count=None):
+    """A host stream, or a list of them."""
+    return ps.Stream("cpu") if count is None else [ps.Stream("cpu") for _ in range(count)]
+
+
+def throw(error):
+    raise error
 
 
 class Gate:

@@ -353,6 +353,30 @@ def test_subclasses_are_tensors():
     assert frame.numpy().shape == (2, 3)
 
 
+class Named(ps.Tensor):
+    """A subclass with attributes; pickle finds it here."""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [copy.copy, copy.deepcopy, *(lambda t, p=p: pickle.loads(pickle.dumps(t, p)) for p in range(6))],
+)
+@pytest.mark.parametrize("layout", [None, "HW"])
+def test_copies_of_subclasses(way, layout):
+    tensor = Named((2, 3), "uint8", layout)
+    tensor.numpy()[:] = 5
+    tensor.names, tensor.myself = ["a"], tensor
+    again = way(tensor)
+    assert type(again) is Named
+    assert (again.shape, again.layout, again.names) == ((2, 3), layout, ["a"])
+    np.testing.assert_array_equal(again.numpy(), tensor.numpy())
+    shares = way is copy.copy
+    assert ((again.data == tensor.data), (again.names is tensor.names)) == (shares, shares)
+    assert again.myself is (tensor if shares else again)
+    plain = way(ps.zeros((2,), "uint8"))
+    assert type(plain) is ps.Tensor
+
+
 def test_a_dropped_tensor_is_gone():
     frame = ps.empty((2, 3), "uint8")
     reference = weakref.ref(frame)
