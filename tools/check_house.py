@@ -34,7 +34,9 @@ PUBLIC = {
     "base": ["device", "dtype", "error", "export", "layout", "version"],
     "memory": ["memory"],
     "tensor": ["dlpack", "stream", "tensor"],
-    "kernels": ["ops", "penstock"],
+    "kernels": ["ops"],
+    "graph": ["message", "options", "operator"],
+    "runtime": ["graph", "penstock"],
 }
 MAX_LINES = 400
 CPP = (".hpp", ".cpp", ".h", ".inl", ".cu", ".cuh")

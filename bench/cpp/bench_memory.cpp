@@ -1,7 +1,7 @@
 // Allocating and freeing host memory: ours beside malloc, mimalloc and jemalloc, in one process, in
-// interleaved rounds. Prints JSON: median microseconds for one allocation and its free, by size and
-// way of use. The peers are those of Debian's libmimalloc2.0 and libjemalloc2, where they are
-// there.
+// interleaved rounds. Prints a JSON list: median microseconds for one allocation and its free, by
+// allocator, size and way of use. The peers are those of Debian's libmimalloc2.0 and libjemalloc2,
+// where they are there.
 #include "base/spin_lock.hpp"
 #include "base/time.hpp"
 #include "memory/cache.hpp"
@@ -168,13 +168,12 @@ int main(int, char** argv) {
   }
   const auto all = allocators();
   std::map<std::string, std::vector<double>> times;
-  std::vector<std::string> order;
   for (int round = 0; round < kRounds; ++round) {
     for (const std::size_t bytes : kSizes) {
       for (const Allocator& allocator : all) {
         const auto add = [&](const char* way, double time_us) {
-          const std::string key = fmt::format("{}, {} bytes, {}", allocator.name, bytes, way);
-          if (round == 0) order.push_back(key);
+          const std::string key = fmt::format(
+              "\"allocator\": \"{}\", \"bytes\": {}, \"way\": \"{}\"", allocator.name, bytes, way);
           times[key].push_back(time_us);
         };
         add("1 thread", pairs_us(allocator, bytes));
@@ -183,11 +182,10 @@ int main(int, char** argv) {
       }
     }
   }
-  std::string text = "{\n";
-  for (const std::string& key : order) {
-    text += fmt::format("  \"{}\": {:.4f}{}\n", key, median(times[key]),
-                        &key == &order.back() ? "" : ",");
+  std::vector<std::string> rows;
+  for (const auto& [key, measured] : times) {
+    rows.push_back(fmt::format("  {{{}, \"us\": {:.4f}}}", key, median(measured)));
   }
-  fmt::print("{}}}\n", text);
+  fmt::print("[\n{}\n]\n", fmt::join(rows, ",\n"));
   return 0;
 }

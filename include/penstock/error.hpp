@@ -52,4 +52,16 @@ class PENSTOCK_API DeviceError : public Error {
   using Error::Error;
 };
 
+/// A graph that can't run as it is, or an operator that does not keep its word.
+class PENSTOCK_API GraphError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A run in which nobody can go on, and who waits for whom.
+class PENSTOCK_API DeadlockError : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace penstock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _interpreter as _interpreter
 from . import _runtime, dtypes, errors, memory, ops
 from ._core import Event, InFlight, Tensor, __version__, as_tensor, current_stream, device_count, empty, uses, zeros
 from ._device import Device, devices

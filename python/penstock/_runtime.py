@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import copyreg
 import os
 import threading
 from typing import Any
@@ -11,22 +10,20 @@ from typing import Any
 from . import _core, dtypes, errors
 from ._device import Device
 from ._image import Image
+from ._origin import Origin
 from ._stream import Stream
 
 _EXIT_SECONDS = 2.0
 
 
 def _start_thread(kind: str) -> None:
-    loop = {"lane": _core._lane_loop, "retire": _core._retire_loop}[kind]
+    loop = {"lane": _core._lane_loop, "graph": _core._graph_lane_loop, "retire": _core._retire_loop}[kind]
     threading.Thread(target=loop, name=f"penstock-{kind}", daemon=True).start()
 
 
-def _restore(*parts: Any) -> _core.Tensor:
+def restore(*parts: Any) -> object:
+    """A pickled tensor; pickle finds it here by its name."""
     return _core._restore(*parts)
-
-
-def _reduce(tensor: _core.Tensor) -> tuple[Any, ...]:
-    return _restore, tensor.__reduce__()[1]
 
 
 def start() -> None:
@@ -36,6 +33,8 @@ def start() -> None:
             "device": Device,
             "stream": Stream._from_impl,
             "image": Image,
+            "origin": Origin,
+            "fatal": (errors.DeviceError, errors.OutOfMemory),
             "dtype": dtypes.from_name,
             "dtype_name": dtypes.to_name,
             "start_thread": _start_thread,
@@ -43,6 +42,5 @@ def start() -> None:
             "main_thread": threading.main_thread().ident,
         }
     )
-    copyreg.pickle(_core.Tensor, _reduce)
     os.register_at_fork(after_in_child=_core._forget_retire_thread)
     atexit.register(_core._shut_down, _EXIT_SECONDS)

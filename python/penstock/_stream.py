@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
+import operator
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._core import Event, _StreamImpl
+from ._core import Event, _StreamImpl, device_count
 from ._device import Device
 from .errors import ArgumentTypeError, DeviceError, StreamError
 
@@ -32,8 +35,14 @@ class Stream(int):
         self._impl = impl
         return self
 
+    def __copy__(self) -> Stream:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Stream:
+        return self
+
     def __reduce__(self) -> Any:
-        raise StreamError("a stream belongs to its process and can't be pickled")
+        raise StreamError("Stream: a stream belongs to its process and can't be pickled")
 
     def __repr__(self) -> str:
         return f"<penstock.Stream {self.id} on {self.device}>"
@@ -52,8 +61,15 @@ class Stream(int):
     def device(self) -> Device:
         return self._impl.device  # type: ignore[return-value]
 
+    @property
+    def __cuda_stream__(self) -> Callable[[], tuple[int, int]]:
+        """The protocol of cuda.core, on GPU streams only."""
+        if self.device == "cpu":
+            raise AttributeError("__cuda_stream__: a host stream is no stream of CUDA")
+        return lambda: (0, self.handle)
+
     def sync(self) -> None:
-        """Waits on the host for all that was queued; raises the first error, which is over then."""
+        """Waits on the host for all that is queued now; raises the first error, which is over then."""
         self._impl.sync()
 
     def query(self) -> bool:
@@ -68,7 +84,7 @@ class Stream(int):
         """What is queued later runs after ``x``: a stream, an event, or the uses of a tensor so far."""
         self._impl.wait(x)
 
-    def launch(self, fn: Callable[..., Any], *args: Any, writes: Any = (), **kw: Any) -> Event:
+    def launch(self, fn: Callable[..., Any], /, *args: Any, writes: Any = (), **kw: Any) -> Event:
         """Queues ``fn(*args, **kw)`` on a host stream.
 
         It runs after the points of all tensors among the arguments: they are read, those in ``writes`` written.
@@ -93,39 +109,58 @@ def as_stream(obj: Any) -> Stream:
     """
     if isinstance(obj, Stream):
         return obj
-    handle = _handle_of(obj)
-    if handle == 0:
+    number = _number_of(obj)
+    if number == 0:
         raise StreamError("as_stream: handle 0 is not accepted: it says nothing; the legacy stream is 1")
+    # An object whose handle is 0 does say what it is: a library's default stream, the legacy one.
+    handle = (_handle_of(obj) or 1) if number is None else number
     if handle >= _HOST_HANDLES or handle < 0:
         raise StreamError(f"as_stream: {handle:#x} is no handle of a GPU stream; pass a host stream itself")
-    if _HOST_HANDLES > handle >= 1 << 48:
+    if handle >= 1 << 48:
         raise StreamError(f"as_stream: {handle:#x} is what no address can be")
-    from ._core import device_count
-
     if device_count() == 0:
         raise DeviceError("as_stream: this machine has no GPU that can be used, so no stream of one")
     return Stream._from_impl(_StreamImpl.wrap(handle, obj))
 
 
-def _handle_of(obj: Any) -> int:
+def _number_of(obj: Any) -> int | None:
+    """What is only a number: an int, or a ``c_void_p``."""
     if isinstance(obj, bool):
         raise ArgumentTypeError("as_stream: bool is no stream")
-    if isinstance(obj, int):
+    pointer = _pointer_value(obj)
+    if pointer is not None:
+        return pointer
+    if isinstance(obj, numbers.Integral) and not hasattr(obj, "__cuda_stream__"):
         return int(obj)
+    return None
+
+
+def _pointer_value(obj: Any) -> int | None:
+    """The number in a ``c_void_p``; whoever has one has imported ctypes."""
+    if "ctypes" in sys.modules and isinstance(obj, sys.modules["ctypes"].c_void_p):
+        return int(obj.value or 0)
+    return None
+
+
+def _handle_of(obj: Any) -> int:
     protocol = getattr(obj, "__cuda_stream__", None)
     if protocol is not None:
         version_and_handle = protocol() if callable(protocol) else protocol
-        return int(version_and_handle[1])
-    for attribute in ("cuda_stream", "ptr", "handle", "value"):
+        try:
+            _, handle = version_and_handle
+            return operator.index(handle)
+        except (TypeError, ValueError):
+            raise ArgumentTypeError(
+                f"as_stream: __cuda_stream__ of {type(obj).__name__} gives {version_and_handle!r}, "
+                "expected (version, handle)"
+            ) from None
+    for attribute in ("cuda_stream", "ptr", "handle"):
         value = getattr(obj, attribute, None)
-        if attribute == "value" and type(obj).__name__ == "c_void_p":
-            return int(value or 0)
-        if value is None:
-            continue
         if isinstance(value, int):
             return int(value)
-        if type(value).__name__ == "c_void_p":
-            return int(value.value or 0)
+        pointer = _pointer_value(value)
+        if pointer is not None:
+            return pointer
     raise ArgumentTypeError(
         f"as_stream: {type(obj).__name__} is not accepted; accepted are an int, ctypes.c_void_p, a stream of PyTorch, "
         "CuPy, Numba, CV-CUDA or cuda.core, or anything with __cuda_stream__"
@@ -138,12 +173,12 @@ class StreamPool:
     def __init__(self, device: Any = None, *, priority: int = 0, reserved: int = 1, max: int = 0) -> None:
         if reserved < 0 or max < 0 or (max and reserved > max):
             raise StreamError(f"StreamPool: reserved={reserved} and max={max} don't fit: 0 <= reserved <= max")
-        self._device = device
+        self._device = _StreamImpl.device_of(device)
         self._priority = priority
         self._max = max
         self._lock = threading.Lock()
         self._idle = [self._make() for _ in range(reserved)]
-        self._in_use = 0
+        self._in_use: dict[int, Stream] = {}  # by id
 
     def _make(self) -> Stream:
         return Stream._from_impl(_StreamImpl(self._device, self._priority))
@@ -151,17 +186,19 @@ class StreamPool:
     def acquire(self) -> Stream:
         """A stream of the pool. StreamError if all are in use."""
         with self._lock:
-            if self._max and self._in_use == self._max:
+            if self._max and len(self._in_use) >= self._max:
                 raise StreamError(f"StreamPool: all {self._max} streams are in use; give one back or raise max")
-            self._in_use += 1
-            if self._idle:
-                return self._idle.pop()
-        return self._make()
+            stream = self._idle.pop() if self._idle else self._make()
+            self._in_use[stream.id] = stream
+        return stream
 
     def release(self, stream: Stream) -> None:
         """Gives a stream back; work on it goes on."""
+        if not isinstance(stream, Stream):
+            raise ArgumentTypeError(f"StreamPool: release() takes a stream, found {type(stream).__name__}")
         with self._lock:
-            self._in_use -= 1
+            if self._in_use.pop(stream.id, None) is None:
+                raise StreamError(f"StreamPool: {stream!r} is not one that this pool gave out and has not got back")
             self._idle.append(stream)
 
     @contextlib.contextmanager

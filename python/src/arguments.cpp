@@ -1,6 +1,7 @@
 #include "arguments.hpp"
 
 #include "base/throw.hpp"
+#include "pybridge/current.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/names.hpp"
 #include "pybridge/registry.hpp"
@@ -86,7 +87,7 @@ Layout layout_from(nb::handle object) {
 
 Device device_from(nb::handle object) {
   if (object.is_none()) {
-    if (current_stream(Device::cpu()) != nullptr) return Device::cpu();
+    if (const auto entered = entered_device()) return *entered;
     return device_count() > 0 ? Device::cuda() : Device::cpu();
   }
   if (PyUnicode_Check(object.ptr())) {
@@ -102,26 +103,10 @@ nb::object device_object(Device device) {
   static auto* objects = new std::map<std::pair<int, int>, PyObject*>;
   PyObject*& object = (*objects)[{static_cast<int>(device.kind), device.index}];
   if (object == nullptr) {
-    object = nb::object(nb::handle(registry().device)(device.str())).release().ptr();
+    object = call_or_stay(
+        [&] { return nb::object(nb::handle(registry().device)(device.str())).release().ptr(); });
   }
   return nb::borrow(object);
-}
-
-std::optional<Stream> stream_from(nb::handle object) {
-  if (object.is_none()) return std::nullopt;
-  const nb::object impl = nb::steal(PyObject_GetAttr(object.ptr(), names().impl.ptr()));
-  if (!impl.is_valid()) PyErr_Clear();
-  Stream* stream = nullptr;
-  if (!impl.is_valid() || !nb::try_cast<Stream*>(impl, stream) || stream == nullptr) {
-    throw_error<StreamError>(
-        "stream: {} is no penstock.Stream; use as_stream() for other libraries'",
-        nb::type_name(object.type()).c_str());
-  }
-  return *stream;
-}
-
-nb::object stream_object(const Stream& stream) {
-  return nb::handle(registry().stream)(nb::cast(Stream(stream)));
 }
 
 Tensor tensor_from(nb::handle object, const char* op, const char* argument) {
@@ -131,6 +116,10 @@ Tensor tensor_from(nb::handle object, const char* op, const char* argument) {
     throw_error<ArgumentTypeError>(
         "{}: {} is {}, expected a tensor or an array that as_tensor() takes", op, argument,
         nb::type_name(object.type()).c_str());
+  } catch (const ExchangeError& error) {
+    throw_error<ExchangeError>("{}: {}: {}", op, argument, error.what());
+  } catch (const TensorError& error) {
+    throw_error<TensorError>("{}: {}: {}", op, argument, error.what());
   }
 }
 

@@ -4,6 +4,7 @@
 #include <penstock/penstock.hpp>
 
 #include "pybridge/python.hpp"
+#include "pybridge/stream_objects.hpp"
 
 #include <optional>
 
@@ -20,10 +21,6 @@ namespace penstock::pybridge {
 [[nodiscard]] Device device_from(nb::handle object);
 /// The Device object for a device.
 [[nodiscard]] nb::object device_object(Device device);
-/// A penstock.Stream; StreamError for something else. None gives nothing.
-[[nodiscard]] std::optional<Stream> stream_from(nb::handle object);
-/// The Stream object for a stream.
-[[nodiscard]] nb::object stream_object(const Stream& stream);
 /// A tensor, or anything that as_tensor takes; `op` and `argument` name it in messages.
 [[nodiscard]] Tensor tensor_from(nb::handle object, const char* op, const char* argument);
 

@@ -5,6 +5,8 @@
 #include "exec/timers.hpp"
 #include "order/check.hpp"
 #include "order/reactor.hpp"
+#include "py_run.hpp"
+#include "pybridge/graph_lane.hpp"
 #include "pybridge/lane.hpp"
 #include "pybridge/registry.hpp"
 #include "pybridge/retire.hpp"
@@ -26,6 +28,8 @@ void set_up(nb::dict parts) {
   entries.start_thread = take("start_thread");
   entries.errors = take("errors");
   entries.image = take("image");
+  entries.origin = take("origin");
+  entries.fatal = take("fatal");
   entries.main_thread = nb::cast<unsigned long>(parts["main_thread"]);
 }
 
@@ -37,11 +41,15 @@ bool shut_down(double seconds) {
   bool ended = true;
   {
     const ReleaseGil release;
-    ended = PythonLane::instance().stop(left());
+    ended = end_all_runs(left());
+    stop_graph_lanes();
+    ended = PythonLane::instance().stop(left()) && ended;
     ended = exec::Pool::instance().stop(left()) && ended;
     ended = order::Reactor::instance().stop(left()) && ended;
     stop_retiring();
   }
+  begin_end();
+  drain_retired();
   return ended;
 }
 
@@ -51,12 +59,9 @@ void bind_runtime(nb::module_& module) {
   module.def("_set_up", &set_up);
   module.def("_shut_down", &shut_down);
   module.def("_lane_loop", [] { PythonLane::instance().loop(); });
+  module.def("_graph_lane_loop", &graph_lane_loop);
   module.def("_retire_loop", &retire_loop);
   module.def("_forget_retire_thread", &forget_retire_thread);
-  module.def("_drain_retired", [] {
-    begin_end();
-    drain_retired();
-  });
   module.def("_race_count", &order::check::race_count);
   module.def("_device_name", [](const std::string& name) { return Device::parse(name).str(); });
   module.def("device_count", &penstock::device_count, "GPUs that can be used.");

@@ -1,7 +1,9 @@
 #include "arguments.hpp"
 #include "base/throw.hpp"
 #include "bind.hpp"
+#include "exec/fork.hpp"
 #include "order/in_flight.hpp"
+#include "pybridge/current.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/place.hpp"
 #include "pybridge/py_tensor.hpp"
@@ -12,13 +14,32 @@
 
 #include <nanobind/stl/optional.h>
 
-#include <array>
 #include <vector>
 
 namespace penstock::pybridge {
 namespace {
 
+// What is queued at the time of the call, and no more: others may go on queueing.
+void sync_stream(const Stream& stream) {
+  order::Stream& impl = stream.impl();
+  const auto position =
+      impl.actor() == nullptr ? order::check::Position{} : order::check::now(*impl.actor());
+  const auto last = impl.mark();
+  try {
+    wait_interruptibly([&](std::int64_t deadline_ns) { return impl.sync(last, deadline_ns); });
+  } catch (const backend::SelfWaitError&) {
+    throw;
+  } catch (const nb::python_error&) {
+    throw;  // Ctrl-C
+  } catch (...) {
+    order::check::host_wait(position);  // an error of the work: it is over all the same
+    throw;
+  }
+  order::check::host_wait(position);
+}
+
 void sync_event(const PyEvent& event) {
+  exec::throw_if_forked("Event.sync");
   if (event.event.query()) {
     event.event.sync();  // complete: it only rethrows
     return;
@@ -27,6 +48,7 @@ void sync_event(const PyEvent& event) {
 }
 
 nb::object result_of(const PyEvent& event) {
+  exec::throw_if_forked("Event.result");
   if (!event.result) {
     sync_event(event);
     return nb::none();
@@ -41,6 +63,9 @@ nb::object result_of(const PyEvent& event) {
     throw PythonFailure(PyRef::borrow(result.exception.get()));
   }
   if (result.skipped) std::rethrow_exception(result.skipped);
+  if (!result.value) {
+    throw_error<StreamError>("result: the task did not run: the interpreter was at its end");
+  }
   return nb::borrow(result.value.get());
 }
 
@@ -72,27 +97,6 @@ void note(const PyTensor& tensor, nb::handle stream, bool write, bool wait) {
   const auto on = stream_from(stream);
   if (!on) throw_error<ArgumentTypeError>("uses: the stream is None");
   note_use(tensor.get().impl(), on->impl(), write, wait, tag);
-}
-
-// The `with stream:` blocks that this thread is in, each with the stream that was current before.
-struct Entered {
-  Stream stream;
-  std::optional<Stream> outer;
-};
-thread_local std::vector<Entered> entered;
-
-void enter(const Stream& stream) {
-  entered.push_back({stream, Stream::current(stream.device())});
-  exchange_current_stream(stream.device(), &stream.impl());
-}
-
-void leave(const Stream& stream) {
-  if (entered.empty() || !(entered.back().stream == stream)) {
-    throw_error<StreamError>("with stream: left on another thread or out of turn");
-  }
-  const Entered last = std::move(entered.back());
-  entered.pop_back();
-  exchange_current_stream(stream.device(), last.outer ? &last.outer->impl() : nullptr);
 }
 
 class PyInFlight {
@@ -138,18 +142,18 @@ void bind_stream_class(nb::module_& module) {
       .def_prop_ro("handle", &Stream::handle)
       .def_prop_ro("device", [](const Stream& s) { return device_object(s.device()); })
       .def("query", &Stream::query)
-      .def(
-          "sync",
-          [](const Stream& s) {
-            wait_interruptibly([&](std::int64_t deadline_ns) { return s.sync_until(deadline_ns); });
-          })
+      .def("sync", &sync_stream)
       .def("record", [](const Stream& s) { return PyEvent{s.record(), nullptr}; })
-      .def("wait", &wait_on)
-      .def("launch",
-           [](const Stream& s, nb::handle fn, nb::tuple args, nb::handle writes, nb::dict kw) {
-             return launch(s.impl(), fn, std::move(args), writes, std::move(kw));
-           })
-      .def("_same", [](const Stream& a, const Stream& b) { return a == b; })
+      .def("wait", &wait_on, nb::arg("x").none())
+      .def(
+          "launch",
+          [](const Stream& s, nb::handle fn, nb::tuple args, nb::handle writes, nb::dict kw) {
+            return launch(s.impl(), fn, std::move(args), writes, std::move(kw));
+          },
+          nb::arg("fn").none(), nb::arg("args"), nb::arg("writes").none(), nb::arg("kw"))
+      .def_static(
+          "device_of", [](nb::handle device) { return device_object(device_from(device)); },
+          nb::arg("device").none(), nb::sig("def device_of(device: typing.Any) -> str"))
       .def("_enter", &enter)
       .def("_leave", &leave);
 }
@@ -160,7 +164,11 @@ void bind_stream(nb::module_& module) {
   bind_stream_class(module);
   nb::class_<PyEvent>(module, "Event", "A moment of a stream.")
       .def(
-          "query", [](const PyEvent& e) { return e.event.query(); },
+          "query",
+          [](const PyEvent& e) {
+            exec::throw_if_forked("Event.query");
+            return e.event.query();
+          },
           "True once the work before it is complete, with an error or without. Never waits.")
       .def("sync", &sync_event, "Waits on the host; raises the error of the work before it.")
       .def("result", &result_of, nb::sig("def result(self) -> typing.Any"),
@@ -180,7 +188,8 @@ void bind_stream(nb::module_& module) {
              nb::sig("def current_stream(device: typing.Any = None) -> typing.Any"),
              "The stream that `with stream:` made current for this thread, or None.");
   module.def(
-      "uses", &note, nb::arg("x"), nb::arg("s"), nb::arg("write") = false, nb::arg("wait") = true,
+      "uses", &note, nb::arg("x"), nb::arg("s").none(), nb::arg("write") = false,
+      nb::arg("wait") = true,
       nb::sig("def uses(x: Tensor, s: typing.Any, write: bool = False, wait: bool = True) -> None"),
       "Says that work queued on the stream by other means uses the tensor.");
   module.def("_set_label", [](const std::string& label) {

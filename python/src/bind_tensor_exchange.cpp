@@ -7,6 +7,7 @@
 #include "pybridge/host_wait.hpp"
 
 #include <cstring>
+#include <utility>
 
 namespace penstock::pybridge {
 namespace {
@@ -34,31 +35,63 @@ void copy_to(const PyTensor& tensor, nb::handle dst) {
   tensor.get().copy_to(target.get());
 }
 
-// By value, as arrays of NumPy and PyTorch are pickled.
-nb::tuple reduce(nb::handle self) {
-  const Tensor packed = nb::cast<const PyTensor&>(self).get().is_contiguous()
-                            ? nb::cast<const PyTensor&>(self).get()
-                            : copy_of(nb::cast<const PyTensor&>(self)).get();
-  wait_for_host(packed, "pickle");
-  const auto letters = packed.layout().str();
-  return nb::make_tuple(
-      nb::module_::import_("penstock._core").attr("_restore"),
-      nb::make_tuple(
-          nb::bytes(packed.data(), static_cast<std::size_t>(packed.nbytes())),
-          nb::tuple(nb::cast<const PyTensor&>(self).get().ndim() == 0 ? nb::object(nb::tuple())
-                                                                      : self.attr("shape")),
-          nb::str(packed.dtype().name().data(), packed.dtype().name().size()),
-          letters.empty() ? nb::none() : nb::object(nb::str(letters.data(), letters.size()))));
+nb::object fields_of(nb::handle self) { return nb::getattr(self, "__dict__", nb::none()); }
+
+nb::object made_as(nb::handle type, PyTensor tensor) {
+  nb::object made = nb::inst_alloc(type);
+  new (nb::inst_ptr<PyTensor>(made)) PyTensor(std::move(tensor));
+  nb::inst_mark_ready(made);
+  return made;
 }
 
-PyTensor restore(const nb::bytes& bytes, nb::handle shape, nb::handle dtype, nb::handle layout) {
+nb::object shallow_copy(nb::handle self) {
+  nb::object made = made_as(self.type(), PyTensor(nb::cast<const PyTensor&>(self).get()));
+  const nb::object fields = fields_of(self);
+  if (!fields.is_none()) made.attr("__dict__").attr("update")(fields);
+  return made;
+}
+
+nb::object deep_copy(nb::handle self, nb::dict memo) {
+  nb::object made = made_as(self.type(), copy_of(nb::cast<const PyTensor&>(self)));
+  const nb::object fields = fields_of(self);
+  if (fields.is_none()) return made;
+  memo[nb::steal(PyLong_FromVoidPtr(self.ptr()))] = made;
+  made.attr("__dict__").attr("update")(nb::module_::import_("copy").attr("deepcopy")(fields, memo));
+  return made;
+}
+
+// By value, as arrays of NumPy and PyTorch are pickled; a subclass with its attributes.
+nb::tuple reduce(nb::handle self) {
+  const Tensor& tensor = nb::cast<const PyTensor&>(self).get();
+  const Tensor packed =
+      tensor.is_contiguous() ? tensor : copy_of(nb::cast<const PyTensor&>(self)).get();
+  wait_for_host(packed, "pickle");
+  const auto name = packed.dtype().name();
+  const auto letters = packed.layout().str();
+  return nb::make_tuple(
+      nb::module_::import_("penstock._runtime").attr("restore"),
+      nb::make_tuple(
+          self.type(), nb::bytes(packed.data(), static_cast<std::size_t>(packed.nbytes())),
+          self.attr("shape"), nb::str(name.data(), name.size()),
+          letters.empty() ? nb::none() : nb::object(nb::str(letters.data(), letters.size()))),
+      fields_of(self));
+}
+
+nb::object restore(nb::handle type, const nb::bytes& bytes, nb::handle shape, nb::handle dtype,
+                   nb::handle layout) {
+  const nb::handle base = nb::type<PyTensor>();
+  if (PyType_Check(type.ptr()) == 0 ||
+      PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()),
+                       reinterpret_cast<PyTypeObject*>(base.ptr())) == 0) {
+    throw_error<ArgumentTypeError>("unpickle: {} is no Tensor class", nb::repr(type).c_str());
+  }
   const Tensor tensor =
       Tensor::empty(shape_from(shape), dtype_from_object(dtype), layout_from(layout));
   if (static_cast<std::int64_t>(bytes.size()) != tensor.nbytes()) {
     throw_error<TensorError>("unpickle: {} bytes, expected {}", bytes.size(), tensor.nbytes());
   }
   std::memcpy(tensor.data(), bytes.c_str(), bytes.size());
-  return PyTensor(tensor);
+  return made_as(type, PyTensor(tensor));
 }
 
 void bind_copies(nb::class_<PyTensor>& tensor) {
@@ -79,8 +112,8 @@ void bind_copies(nb::class_<PyTensor>& tensor) {
       .def(
           "torch", [](const PyTensor& t) { return to_torch(t.get()); },
           nb::sig("def torch(self) -> typing.Any"), "A PyTorch tensor over the same memory.")
-      .def("__copy__", [](const PyTensor& t) { return PyTensor(t.get()); })
-      .def("__deepcopy__", [](const PyTensor& t, nb::handle) { return copy_of(t); })
+      .def("__copy__", &shallow_copy)
+      .def("__deepcopy__", &deep_copy)
       .def("__reduce__", &reduce);
 }
 
@@ -120,7 +153,7 @@ void bind_protocols(nb::class_<PyTensor>& tensor) {
 void bind_tensor_exchange(nb::module_& module, nb::class_<PyTensor>& tensor) {
   bind_copies(tensor);
   bind_protocols(tensor);
-  module.def("_restore", &restore);
+  module.def("_restore", &restore, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
 }
 
 }  // namespace penstock::pybridge

@@ -12,5 +12,7 @@ NB_MODULE(_core, module) {
   bind_stream(module);
   bind_memory(module);
   bind_ops(module);
+  bind_run(module);
+  bind_graph(module);
   bind_runtime(module);
 }

@@ -15,7 +15,7 @@ nb::object dtype_object(Dtype dtype) {
   auto found = objects->find(key);
   if (found == objects->end()) {
     const std::string name(dtype.name());
-    nb::object made = nb::handle(registry().dtype)(name);
+    nb::object made = call_or_stay([&] { return nb::handle(registry().dtype)(name); });
     found = objects->emplace(key, made.release().ptr()).first;
   }
   return nb::borrow(found->second);
@@ -34,7 +34,7 @@ Dtype dtype_from_object(nb::handle object) {
     } catch (const TensorError&) {  // one of NumPy's other words, such as "<f4"
     }
   }
-  return read(nb::handle(registry().dtype_name)(object));
+  return read(call_or_stay([&] { return nb::handle(registry().dtype_name)(object); }));
 }
 
 bool is_numpy_dtype(nb::handle object) { return nb::hasattr(object, "newbyteorder"); }

@@ -120,8 +120,14 @@ nb::object exchange_api_capsule() {
 }
 
 nb::object to_torch(const Tensor& tensor) {
-  static PyObject* const torch = nb::module_::import_("torch").release().ptr();
-  static const dlpack::ExchangeApi* const api = torch_api(nb::handle(torch).attr("Tensor"));
+  // Under the GIL: a guarded static would wait with it held.
+  static PyObject* torch = nullptr;
+  static const dlpack::ExchangeApi* api = nullptr;
+  if (torch == nullptr) {
+    const nb::object module = nb::module_::import_("torch");
+    api = torch_api(module.attr("Tensor"));
+    torch = nb::object(module).release().ptr();
+  }
   for (std::size_t i = 0; i < tensor.strides().size(); ++i) {
     if (tensor.strides()[i] >= 0 || tensor.shape()[i] < 2) continue;
     throw_error<TensorError>(

@@ -152,8 +152,10 @@ nb::dict array_interface(const Tensor& tensor) {
 
 nb::object to_numpy(const Tensor& tensor) {
   refuse_gpu(tensor, "numpy");
-  static PyObject* const asarray =
-      nb::object(nb::module_::import_("numpy").attr("asarray")).release().ptr();
+  static PyObject* asarray = nullptr;  // under the GIL: a guarded static would wait with it held
+  if (asarray == nullptr) {
+    asarray = nb::object(nb::module_::import_("numpy").attr("asarray")).release().ptr();
+  }
   // Here and not in the buffer protocol, whose errors NumPy drops, Ctrl-C among them.
   wait_for_host(tensor, "numpy");
   if (format_of(tensor.dtype()) != nullptr) return call(asarray, tensor);

@@ -37,6 +37,16 @@ PyRef take_python_error() {
   return PyRef::steal(value);
 }
 
+bool PythonFailure::is_fatal() const {
+  return PyErr_GivenExceptionMatches(exception(), registry().fatal) != 0;
+}
+
+nb::object exception_object(const std::exception_ptr& error) {
+  set_python_error(error);
+  PyRef exception = take_python_error();
+  return nb::steal(exception.leak());
+}
+
 void set_python_error(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -57,6 +67,10 @@ void set_python_error(const std::exception_ptr& error) {
     set("OutOfMemory", ours.what());
   } catch (const DeviceError& ours) {
     set("DeviceError", ours.what());
+  } catch (const GraphError& ours) {
+    set("GraphError", ours.what());
+  } catch (const DeadlockError& ours) {
+    set("DeadlockError", ours.what());
   } catch (const Error& ours) {
     set("Error", ours.what());
   } catch (const std::bad_alloc&) {

@@ -17,6 +17,8 @@ class PythonFailure : public Error {
  public:
   explicit PythonFailure(PyRef exception);
   [[nodiscard]] PyObject* exception() const { return exception_->get(); }
+  /// A device fault or no memory: no on_error passes over it. With the GIL.
+  [[nodiscard]] bool is_fatal() const;
 
  private:
   std::shared_ptr<PyRef> exception_;
@@ -24,6 +26,8 @@ class PythonFailure : public Error {
 
 /// The exception that is set in this thread, taken. With the GIL.
 [[nodiscard]] PyRef take_python_error();
+/// The Python exception for a C++ one. With the GIL.
+[[nodiscard]] nb::object exception_object(const std::exception_ptr& error);
 /// Sets the Python exception for a C++ one. With the GIL.
 void set_python_error(const std::exception_ptr& error);
 /// Lets nanobind translate all of ours.

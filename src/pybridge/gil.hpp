@@ -10,7 +10,7 @@
 
 namespace penstock::pybridge {
 
-/// From the exit handler: from now on only the thread that calls this gets the GIL.
+/// At the end of the exit handler: from now on only the thread that calls this gets the GIL.
 void begin_end();
 /// Sleeps for good if the end has begun and this is not the thread that ends it.
 void stop_here_at_end();

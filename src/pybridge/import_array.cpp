@@ -10,6 +10,7 @@
 #include "tensor/import.hpp"
 
 #include <array>
+#include <cstring>
 #include <string>
 
 namespace penstock::pybridge {
@@ -45,6 +46,18 @@ std::int64_t integer(const char* where, const char* field, nb::handle value) {
                              nb::repr(value).c_str());
   }
   return result;
+}
+
+std::string text(const char* where, const char* field, nb::handle value) {
+  Py_ssize_t length = 0;
+  const char* characters =
+      PyUnicode_Check(value.ptr()) ? PyUnicode_AsUTF8AndSize(value.ptr(), &length) : nullptr;
+  if (characters == nullptr || std::strlen(characters) != static_cast<std::size_t>(length)) {
+    PyErr_Clear();
+    throw_error<TensorError>("{}: {} is {}, expected a string", where, field,
+                             nb::repr(value).c_str());
+  }
+  return {characters, static_cast<std::size_t>(length)};
 }
 
 std::int32_t integers(const char* where, const char* field, nb::handle value,
@@ -101,6 +114,21 @@ Dtype dtype_of(const char* where, const std::string& typestr, nb::handle object)
   return dtype_from_typestr(where, typestr);
 }
 
+// More fields than one make a structure, whatever the typestr says.
+void check_fields(const char* where, nb::handle descr, nb::handle typestr) {
+  if (descr.is_none()) return;
+  const auto is_plain = [&] {
+    if (!PyList_Check(descr.ptr()) || PyList_Size(descr.ptr()) != 1) return false;
+    const nb::handle field = PyList_GetItem(descr.ptr(), 0);
+    return PyTuple_Check(field.ptr()) && PyTuple_Size(field.ptr()) == 2 &&
+           nb::handle(PyTuple_GetItem(field.ptr(), 1)).equal(typestr);
+  };
+  if (is_plain()) return;
+  throw_error<TensorError>(
+      "{}: descr is {}, which is more than typestr {}; plain items are accepted", where,
+      nb::repr(descr).c_str(), nb::repr(typestr).c_str());
+}
+
 // All of an interface but its data.
 void read_interface(const char* where, nb::handle object, const nb::dict& interface,
                     std::int64_t oldest_version, Described& described) {
@@ -110,11 +138,8 @@ void read_interface(const char* where, nb::handle object, const nb::dict& interf
                              oldest_version);
   }
   const nb::object typestr = item(interface, "typestr");
-  if (!PyUnicode_Check(typestr.ptr())) {
-    throw_error<TensorError>("{}: typestr is {}, expected a string", where,
-                             nb::repr(typestr).c_str());
-  }
-  described.array.dtype = dtype_of(where, nb::cast<std::string>(typestr), object);
+  described.array.dtype = dtype_of(where, text(where, "typestr", typestr), object);
+  check_fields(where, item(interface, "descr"), typestr);
   if (!item(interface, "mask").is_none()) {
     throw_error<TensorError>("{}: mask is set; masked arrays are not accepted", where);
   }
@@ -218,11 +243,10 @@ std::optional<Tensor> import_buffer(nb::handle object, const Layout& layout,
   Py_buffer buffer;
   if (PyObject_GetBuffer(object.ptr(), &buffer, PyBUF_FULL_RO) != 0) {
     // NumPy refuses types that the protocol lacks: another protocol may have them.
-    if (PyErr_ExceptionMatches(PyExc_BufferError) == 0 &&
-        PyErr_ExceptionMatches(PyExc_ValueError) == 0) {
-      throw nb::python_error();
-    }
-    PyErr_Clear();
+    const bool is_refusal = PyErr_ExceptionMatches(PyExc_BufferError) != 0 ||
+                            PyErr_ExceptionMatches(PyExc_ValueError) != 0;
+    nb::python_error error;
+    if (!is_refusal || !nb::hasattr(object, names().array)) throw error;
     return std::nullopt;
   }
   auto owner = keep_buffer(buffer, on_release);

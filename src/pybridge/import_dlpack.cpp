@@ -38,12 +38,60 @@ Tensor wrap_managed(Managed* managed, bool readonly, const Layout& layout, nb::h
   }
 }
 
-Tensor wrap_capsule(nb::handle capsule, const Layout& layout, nb::handle on_release) {
+// What __dlpack_device__ said. Kind: host memory, pinned or not, is one, and so is CUDA's.
+struct SaidDevice {
+  std::int64_t type = 0;
+  std::int64_t id = 0;
+
+  [[nodiscard]] static std::int64_t kind(std::int64_t type) {
+    if (type == dlpack::kCudaHost) return dlpack::kCpu;
+    if (type == dlpack::kCudaManaged) return dlpack::kCuda;
+    return type;
+  }
+  void check(const dlpack::DeviceRecord& found) const {
+    const bool same_id = kind(type) != dlpack::kCuda || id == found.device_id;
+    if (kind(type) == kind(found.device_type) && same_id) return;
+    throw_error<TensorError>(
+        "DLPack: __dlpack_device__() is ({}, {}) but the capsule has device_type {}, device_id {}",
+        type, id, static_cast<std::int32_t>(found.device_type), found.device_id);
+  }
+};
+
+std::optional<SaidDevice> said_device(nb::handle object) {
+  PyObject* method = PyObject_GetAttr(object.ptr(), names().dlpack_device.ptr());
+  if (method == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_AttributeError) == 0) throw nb::python_error();
+    PyErr_Clear();
+    return std::nullopt;
+  }
+  const nb::object pair = nb::steal(method)();
+  SaidDevice said;
+  const auto read = [&](Py_ssize_t index, std::int64_t& number) {
+    const nb::object value = nb::steal(PyNumber_Index(PyTuple_GetItem(pair.ptr(), index)));
+    number = value.is_valid() ? PyLong_AsLongLong(value.ptr()) : -1;
+    const bool is_read = PyErr_Occurred() == nullptr;
+    PyErr_Clear();
+    return is_read;
+  };
+  if (!PyTuple_Check(pair.ptr()) || PyTuple_Size(pair.ptr()) != 2 || !read(0, said.type) ||
+      !read(1, said.id)) {
+    throw_error<TensorError>(
+        "DLPack: __dlpack_device__() returned {}, expected (device_type, device_id)",
+        nb::repr(pair).c_str());
+  }
+  return said;
+}
+
+Tensor wrap_capsule(nb::handle capsule, const std::optional<SaidDevice>& said, const Layout& layout,
+                    nb::handle on_release) {
+  // The first time this lets other threads run, which may have the capsule, too.
+  start_retiring();
   PyObject* object = capsule.ptr();
   if (PyCapsule_IsValid(object, dlpack::kVersionedCapsule) != 0) {
     auto* managed = static_cast<dlpack::ManagedVersioned*>(
         PyCapsule_GetPointer(object, dlpack::kVersionedCapsule));
     check_version(*managed);
+    if (said) said->check(managed->dl_tensor.device);
     Tensor tensor =
         wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release);
     PyCapsule_SetName(object, dlpack::kUsedVersionedCapsule);
@@ -51,6 +99,7 @@ Tensor wrap_capsule(nb::handle capsule, const Layout& layout, nb::handle on_rele
   }
   if (PyCapsule_IsValid(object, dlpack::kCapsule) != 0) {
     auto* managed = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, dlpack::kCapsule));
+    if (said) said->check(managed->dl_tensor.device);
     Tensor tensor = wrap_managed(managed, false, layout, on_release);
     PyCapsule_SetName(object, dlpack::kUsedCapsule);
     return tensor;
@@ -129,16 +178,20 @@ std::optional<Tensor> import_exchange(nb::handle object, const TypeTraits& type,
 
 std::optional<Tensor> import_dlpack(nb::handle object, const Layout& layout, nb::handle on_release,
                                     PyRef& refusal) {
-  if (PyCapsule_CheckExact(object.ptr()) != 0) return wrap_capsule(object, layout, on_release);
+  if (PyCapsule_CheckExact(object.ptr()) != 0) {
+    return wrap_capsule(object, {}, layout, on_release);
+  }
   PyObject* method = PyObject_GetAttr(object.ptr(), names().dlpack.ptr());
   if (method == nullptr) {
     if (PyErr_ExceptionMatches(PyExc_AttributeError) == 0) throw nb::python_error();
     PyErr_Clear();
     return std::nullopt;
   }
-  const nb::object capsule = ask(nb::steal(method), refusal);
+  const nb::object bound = nb::steal(method);
+  const auto said = said_device(object);
+  const nb::object capsule = ask(bound, refusal);
   if (!capsule.is_valid()) return std::nullopt;
-  return wrap_capsule(capsule, layout, on_release);
+  return wrap_capsule(capsule, said, layout, on_release);
 }
 
 }  // namespace penstock::pybridge

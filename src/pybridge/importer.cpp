@@ -8,8 +8,22 @@
 
 namespace penstock::pybridge {
 
+namespace {
+
+// A class may skip our __init__, or call as_tensor before it.
+const Tensor& tensor_in(nb::handle object) {
+  if (!nb::inst_ready(object)) {
+    throw_error<ArgumentTypeError>(
+        "as_tensor: this {} was never initialised; call super().__init__",
+        nb::type_name(object.type()).c_str());
+  }
+  return nb::inst_ptr<PyTensor>(object)->get();
+}
+
+}  // namespace
+
 const Tensor* own_tensor(nb::handle object) {
-  return traits_of(object).is_own ? &nb::inst_ptr<PyTensor>(object)->get() : nullptr;
+  return traits_of(object).is_own ? &tensor_in(object) : nullptr;
 }
 
 namespace {
@@ -48,13 +62,18 @@ Tensor import_tensor(nb::handle object, Layout layout, nb::handle on_release) {
       throw_error<TensorError>(
           "as_tensor: on_release is for other libraries' memory, not for a Tensor");
     }
-    const Tensor& own = nb::inst_ptr<PyTensor>(object)->get();
+    const Tensor& own = tensor_in(object);
     return layout.empty() ? own : own.view(layout);
   }
   exec::throw_if_forked("as_tensor");
   if (!on_release.is_none() && PyCallable_Check(on_release.ptr()) == 0) {
     throw_error<ArgumentTypeError>("as_tensor: on_release is {}, which can't be called",
                                    nb::repr(on_release).c_str());
+  }
+  if (type.is_masked) {
+    throw_error<TensorError>(
+        "as_tensor: mask: {} is not accepted; pass x.filled(), or x.data for all of it",
+        nb::type_name(object.type()).c_str());
   }
   if (type.is_image) return import_tensor(object.attr("tensor")(), layout, on_release);
   PyRef refusal;

@@ -21,7 +21,7 @@ PythonLane& PythonLane::instance() {
 LaneGuest::LaneGuest() { ++inside; }
 LaneGuest::~LaneGuest() { --inside; }
 
-bool PythonLane::is_inside() const { return inside > 0; }
+bool PythonLane::is_inside() const { return inside > 0 && !is_stopped(); }
 
 void PythonLane::post(backend::host_detail::Strand& strand) {
   bool is_short = false;
@@ -35,10 +35,14 @@ void PythonLane::post(backend::host_detail::Strand& strand) {
 }
 
 void PythonLane::start() {
-  if (started_) return;
-  start_retiring();
-  add_thread();
-  started_ = true;
+  if (std::exchange(started_, true)) return;  // before Python runs: others may come meanwhile
+  try {
+    start_retiring();
+    add_thread();
+  } catch (...) {
+    started_ = false;
+    throw;
+  }
 }
 
 // With the GIL. The thread counts as idle from now on.
@@ -48,7 +52,7 @@ void PythonLane::add_thread() {
     ++idle_;
   }
   try {
-    nb::handle(registry().start_thread)("lane");
+    call_or_stay([] { nb::handle(registry().start_thread)("lane"); });
   } catch (...) {
     const std::lock_guard guard(mutex_);
     --idle_;

@@ -28,6 +28,7 @@ class PythonLane final : public backend::Lane {
   void loop();
   /// Takes no more tasks, and waits for those that run; false if that took longer.
   bool stop(std::int64_t timeout_ns);
+  [[nodiscard]] bool is_stopped() const { return stopped_.load(); }
 
   /// True if strands wait for a thread that is not there.
   [[nodiscard]] bool is_short();
@@ -48,7 +49,7 @@ class PythonLane final : public backend::Lane {
   std::uint64_t taken_seen_ = 0;  // at the last tick
   int running_ = 0;
   std::condition_variable ended_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};  // written under mutex_
   bool started_ = false;
 };
 

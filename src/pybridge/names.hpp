@@ -7,6 +7,7 @@ namespace penstock::pybridge {
 
 struct Names {
   nb::str dlpack{"__dlpack__"};
+  nb::str dlpack_device{"__dlpack_device__"};
   nb::str exchange_api{"__dlpack_c_exchange_api__"};
   nb::str requires_grad{"requires_grad"};
   nb::str is_neg{"is_neg"};
@@ -15,6 +16,7 @@ struct Names {
   nb::str array{"__array_interface__"};
   nb::str cuda_ptr{"cudaPtr"};
   nb::str impl{"_impl"};
+  nb::str compute{"compute"};
   nb::tuple no_arguments;
   nb::dict max_version_keyword;
 

@@ -1,5 +1,6 @@
 #include "pybridge/retire.hpp"
 
+#include "pybridge/graph_lane.hpp"
 #include "pybridge/lane.hpp"
 #include "pybridge/python.hpp"
 #include "pybridge/registry.hpp"
@@ -56,7 +57,7 @@ void run(Retired* entries) {
   }
   while (oldest_first != nullptr) {
     Retired* next = oldest_first->next;
-    oldest_first->call(oldest_first->context);
+    call_or_stay([&] { oldest_first->call(oldest_first->context); });
     delete oldest_first;
     oldest_first = next;
   }
@@ -67,11 +68,14 @@ void run(Retired* entries) {
 RetireHere::RetireHere() { ++here; }
 RetireHere::~RetireHere() { --here; }
 
+RetireLater::RetireLater() : outer_(std::exchange(here, 0)) {}
+RetireLater::~RetireLater() { here = outer_; }
+
 void retire(void (*call)(void* context), void* context) {
   if (here > 0) {
     // What is called is anybody's code: it may give up the GIL, and what it drops then has to wait.
     const int outer = std::exchange(here, 0);
-    call(context);
+    call_or_stay([&] { call(context); });
     here = outer;
     return;
   }
@@ -94,9 +98,13 @@ void drain_retired() {
 }
 
 void start_retiring() {
-  if (has_thread) return;
-  nb::handle(registry().start_thread)("retire");
-  has_thread = true;
+  if (std::exchange(has_thread, true)) return;  // before Python runs: others may come meanwhile
+  try {
+    call_or_stay([] { nb::handle(registry().start_thread)("retire"); });
+  } catch (...) {
+    has_thread = false;
+    throw;
+  }
 }
 
 void retire_loop() {
@@ -106,6 +114,7 @@ void retire_loop() {
   int idle = 0;
   while (!entries.stopped.load()) {
     bool has_news = lane.relieve();
+    has_news = LaneSet::watch_all() || has_news;
     if (entries.head.load() != nullptr) {
       const AcquireGil gil;
       drain_retired();

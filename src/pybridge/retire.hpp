@@ -23,6 +23,18 @@ class RetireHere {
   RetireHere& operator=(const RetireHere&) = delete;
 };
 
+/// While one lives nothing is run at once: around a call into Python from inside a RetireHere.
+class RetireLater {
+ public:
+  RetireLater();
+  ~RetireLater();
+  RetireLater(const RetireLater&) = delete;
+  RetireLater& operator=(const RetireLater&) = delete;
+
+ private:
+  int outer_;
+};
+
 /// Runs what waits in the list. With the GIL.
 void drain_retired();
 

@@ -1,9 +1,11 @@
 #include "pybridge/task.hpp"
 
 #include "base/throw.hpp"
+#include "pybridge/current.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/place.hpp"
+#include "pybridge/registry.hpp"
 #include "pybridge/type_traits.hpp"
 #include "tensor/event_state.hpp"
 #include "tensor/work.hpp"
@@ -75,6 +77,7 @@ PythonTask::PythonTask(PyRef function, PyRef arguments, PyRef keywords, Ref<orde
 
 void PythonTask::run() {
   const AcquireGil gil;
+  const EnteredTask entered(Stream(Ref<order::Stream>::share(stream_.get()).leak()));
   PyRef value = PyRef::steal(call_or_stay(
       [this] { return PyObject_Call(function_.get(), arguments_.get(), keywords_.get()); }));
   if (!value) {
@@ -103,6 +106,10 @@ PyEvent launch(order::Stream& stream, nb::handle function, nb::tuple arguments, 
   if (PyCallable_Check(function.ptr()) == 0) {
     throw_error<ArgumentTypeError>("launch: {} is not callable",
                                    nb::type_name(function.type()).c_str());
+  }
+  if (PythonLane::instance().is_stopped() &&
+      PyThread_get_thread_ident() == registry().main_thread) {
+    throw_error<StreamError>("launch: the interpreter is at its end, and no task runs any more");
   }
   PythonLane::instance().start();
   std::vector<Operand> operands;

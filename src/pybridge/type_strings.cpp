@@ -78,7 +78,8 @@ bool code_of(char kind, DtypeCode& code) {
 Dtype dtype_from_typestr(const char* where, std::string_view typestr) {
   int size = 0;
   DtypeCode code{};
-  const bool is_shaped = typestr.size() >= 3;
+  const bool is_shaped =
+      typestr.size() >= 3 && std::string_view("<>|=").find(typestr[0]) != std::string_view::npos;
   const bool has_size =
       is_shaped && std::from_chars(typestr.data() + 2, typestr.data() + typestr.size(), size).ptr ==
                        typestr.data() + typestr.size();

@@ -13,6 +13,15 @@ namespace {
 // Types are kept alive, or an address might come back as another type; there are few of them.
 constexpr std::size_t kTypesKept = 256;
 
+bool is_masked(nb::handle type) {
+  const nb::object modules = nb::module_::import_("sys").attr("modules");
+  const nb::object masked = modules.attr("get")("numpy.ma");
+  const nb::object array = nb::getattr(masked, "MaskedArray", nb::none());
+  return PyType_Check(array.ptr()) != 0 &&
+         PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()),
+                          reinterpret_cast<PyTypeObject*>(array.ptr())) != 0;
+}
+
 TypeTraits look_up(nb::handle type) {
   TypeTraits traits;
   const nb::handle own = nb::type<PyTensor>();
@@ -20,6 +29,7 @@ TypeTraits look_up(nb::handle type) {
                                    reinterpret_cast<PyTypeObject*>(own.ptr())) != 0;
   traits.is_numpy = nb::cast<std::string>(nb::str(type.attr("__module__"))) == "numpy" &&
                     nb::cast<std::string>(nb::str(type.attr("__name__"))) == "ndarray";
+  traits.is_masked = is_masked(type);
   traits.is_image = type.is(registry().image);
   const nb::object capsule = nb::getattr(type, names().exchange_api, nb::none());
   if (PyCapsule_IsValid(capsule.ptr(), dlpack::kExchangeCapsule) == 0) return traits;

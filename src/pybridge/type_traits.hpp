@@ -15,6 +15,8 @@ struct TypeTraits {
   bool is_own = false;
   /// numpy.ndarray itself.
   bool is_numpy = false;
+  /// numpy.ma.MaskedArray or a subclass: its protocols leave the mask out.
+  bool is_masked = false;
   /// penstock.Image.
   bool is_image = false;
   /// A tensor of PyTorch, whose numbers may be lazily negated or conjugated.

@@ -59,34 +59,12 @@ void TensorData::set_packed() {
   }
 }
 
-// Dimensions that continue one another are one run; one dimension around it becomes the rows, and
-// what is further out widens the run (never too small: it may only claim more than is touched).
 order::check::Range TensorData::range() const {
-  auto begin = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data));
-  if (size() == 0) return {begin, 0, 1, 0};
-  std::array<std::pair<std::int64_t, std::int64_t>, kMaxDims> dims;  // stride, extent
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < rank(); ++i) {
-    if (shape_[i] == 1) continue;
-    if (strides_[i] < 0) begin += strides_[i] * (shape_[i] - 1);
-    dims[count++] = {std::abs(strides_[i]), shape_[i]};
-  }
-  std::sort(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(count));
-  order::check::Range range{begin, dtype.itemsize(), 1, 0};
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto [stride, extent] = dims[i];
-    if (range.rows == 1 && stride <= range.run) {
-      range.run += stride * (extent - 1);
-    } else if (range.rows == 1) {
-      range.rows = extent;
-      range.pitch = stride;
-    } else if (stride == range.pitch * range.rows) {
-      range.rows *= extent;
-    } else {
-      range = {begin, range.end() - begin + stride * (extent - 1), 1, 0};
-    }
-  }
-  return range;
+  static_assert(kMaxDims <= order::check::Range::kLevels);
+  std::array<order::check::Level, kMaxDims> dims;
+  for (std::size_t i = 0; i < rank(); ++i) dims[i] = {strides_[i], shape_[i]};
+  return {static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data)), dtype.itemsize(),
+          {dims.data(), rank()}};
 }
 
 std::string describe_shape(std::span<const std::int64_t> shape) {

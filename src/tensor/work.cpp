@@ -186,8 +186,11 @@ void fill_bytes(const Tensor& target, std::uint8_t value, order::Stream* stream)
   const auto bytes = data.block->bytes();
   std::byte* begin = data.block->data();
   if (!data.device.is_cpu()) {
-    stream->backend().fill(begin, value, bytes, stream->handle());
-    data.block->used(*stream, true);
+    const auto own = stream == nullptr ? order::Stream::make(data.device) : Ref<order::Stream>{};
+    order::Stream& on = stream == nullptr ? *own : *stream;
+    data.block->wait_on(on, true);
+    on.backend().fill(begin, value, bytes, on.handle());
+    data.block->used(on, true);
     return;
   }
   const std::array operands{Operand{&data, true}};

@@ -40,6 +40,13 @@ std::int64_t Histogram::quantile_ns(double q) const {
   return middle_ns(kBuckets - 1);
 }
 
+void Histogram::add(const Histogram& other) {
+  for (std::size_t i = 0; i < kBuckets; ++i) {
+    const auto count = other.buckets_[i].load(std::memory_order_relaxed);
+    if (count != 0) buckets_[i].fetch_add(count, std::memory_order_relaxed);
+  }
+}
+
 void Histogram::reset() {
   for (auto& bucket : buckets_) bucket.store(0, std::memory_order_relaxed);
 }

@@ -23,6 +23,8 @@ class Histogram {
   /// The duration that a share `q` (0 to 1) of all is not longer than: the middle of its bucket. 0
   /// if nothing was recorded.
   [[nodiscard]] std::int64_t quantile_ns(double q) const;
+  /// What the other one recorded too.
+  void add(const Histogram& other);
   void reset();
 
   // Durations below 8 ns have a bucket each; then eight for each power of two.

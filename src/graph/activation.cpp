@@ -1,0 +1,53 @@
+#include "graph/activation.hpp"
+
+#include "base/time.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::graph {
+
+void Activation::emit(std::uint32_t port, MessageRef message, std::size_t item) {
+  const MessageData* from = lead(item);
+  if (message->ref_count() > 1) {
+    // Others see it too: it goes on as it is, once, or as a new message with the same value.
+    const bool is_first = std::ranges::find(outputs, message, &Staged::message) == outputs.end();
+    if (message.get() == from && is_first) {
+      outputs.push_back({port, std::move(message)});
+      return;
+    }
+    message = MessageData::share(*message);
+  }
+  if (from != nullptr) {
+    message->inherit(*from);
+  } else {
+    message->origin = origin;
+    message->born_ns = now_ns();
+  }
+  outputs.push_back({port, std::move(message)});
+}
+
+void Activation::replace(const MessageRef& item, MessageRef with) {
+  for (MessageData*& lead : leads_) {
+    if (lead == item.get()) lead = with.get();
+  }
+  items_[static_cast<std::size_t>(&item - items_.data())] = std::move(with);
+}
+
+void Activation::drop_inputs() {
+  items_.clear();
+  first_.clear();
+  leads_.clear();
+}
+
+void Activation::clear() {
+  drop_inputs();
+  outputs.clear();
+  is_source = false;
+  ended = false;
+  error = nullptr;
+  is_skipped = false;
+  unmatched = 0;
+}
+
+}  // namespace penstock::graph

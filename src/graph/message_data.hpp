@@ -1,0 +1,83 @@
+// What a Message refers to. Made and freed without the heap once a thread has some: free ones lie
+// in a list of the thread's own, and whole batches go over a shared list between threads that make
+// and threads that free. Reference-counted, thread-safe as far as a Message is.
+#pragma once
+
+#include <penstock/message.hpp>
+
+#include "base/ref.hpp"
+#include "order/stream.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace penstock {
+
+class MessageData : public RefCounted<MessageData> {
+ public:
+  [[nodiscard]] static MessageData* allocate();
+  /// Says that nothing comes for `count` numbers from this origin on.
+  [[nodiscard]] static Ref<MessageData> gap(const Origin& origin, std::uint64_t count = 1);
+
+  /// Another message with the same value, for an origin of its own.
+  [[nodiscard]] static Ref<MessageData> share(MessageData& other);
+
+  void dispose();
+  [[nodiscard]] bool is_gap() const { return type == nullptr; }
+  [[nodiscard]] const Tensor* tensor() const {
+    return type == nullptr ? nullptr : type->tensor(value());
+  }
+  /// Where the value is: here, or in the message that it is shared with.
+  [[nodiscard]] const void* value() const { return sharer ? sharer->storage : storage; }
+  /// The caller's reference is the only one to the value.
+  [[nodiscard]] bool is_alone() const {
+    return ref_count() == 1 && (!sharer || sharer->ref_count() == 1);
+  }
+  /// Calls body(tensor) for each tensor of the value.
+  template <class Body>
+  void for_each_tensor(Body&& body) const {
+    if (const Tensor* own = tensor(); own != nullptr) {
+      body(*own);
+    } else if (type != nullptr && type->tensors != nullptr) {
+      type->tensors(
+          value(),
+          [](void* context, const Tensor& one) {
+            (*static_cast<std::remove_reference_t<Body>*>(context))(one);
+          },
+          const_cast<void*>(static_cast<const void*>(&body)));
+    }
+  }
+  /// Drops the value: a gap remains.
+  void become_gap();
+  /// Origin, time and metadata of another.
+  void inherit(const MessageData& other);
+
+  const ValueType* type = nullptr;
+  Origin origin;
+  std::uint64_t gap_count = 1;
+  std::int64_t time_ns = -1;
+  /// When the source emitted it, on the clock of now_ns(); 0 if unknown.
+  std::int64_t born_ns = 0;
+  std::shared_ptr<const Metadata> metadata;
+  /// The stream that it was emitted on, if one was named or used.
+  Ref<order::Stream> stream;
+  /// How many its activation emitted on the port, if it has a sub-number.
+  std::uint32_t siblings = 0;
+  /// Its emitter gives up the value: a consumer that writes may have it without a copy.
+  bool is_given = false;
+  /// Has the value, if this one has not.
+  Ref<MessageData> sharer;
+  MessageData* next = nullptr;  // in a list of free or of dropped messages
+  alignas(16) std::byte storage[detail::kValueBytes];
+
+ private:
+  friend class RefCounted<MessageData>;
+  friend struct MessagePool;
+  MessageData() = default;
+  ~MessageData() = default;
+  void clear();
+};
+
+}  // namespace penstock

@@ -1,0 +1,44 @@
+// The explicit form: a Python object with compute(inputs, outputs, context), and what these three
+// are. With the GIL.
+#pragma once
+
+#include "pybridge/python_body.hpp"
+
+namespace penstock::pybridge {
+
+class ComputeBody final : public PythonBody {
+ public:
+  using PythonBody::PythonBody;
+  void start(graph::Instance& instance) override;
+  void stop() override;
+
+  // What inputs, outputs and context do. Only while compute runs: StreamError or GraphError else.
+  [[nodiscard]] nb::object receive(nb::handle port);
+  [[nodiscard]] nb::list streams(nb::handle port);
+  void send(nb::handle value, nb::handle port, nb::handle stream, bool give);
+  void end();
+
+ private:
+  void call(graph::Activation& activation) override;
+  [[nodiscard]] graph::Activation& running(const char* what) const;
+  [[nodiscard]] std::size_t find(const std::vector<std::string>& ports, nb::handle name,
+                                 const char* kind) const;
+
+  nb::object inputs_;
+  nb::object outputs_;
+  nb::object context_;
+  std::vector<std::size_t> received_;
+};
+
+// The Python classes Inputs, Outputs, Context: handles on the body, which they outlive as dead
+// ones.
+struct ComputeHandle {
+  ComputeBody* body = nullptr;
+  /// GraphError once the run is over.
+  [[nodiscard]] ComputeBody& get() const;
+};
+struct PyInputs : ComputeHandle {};
+struct PyOutputs : ComputeHandle {};
+struct PyContext : ComputeHandle {};
+
+}  // namespace penstock::pybridge

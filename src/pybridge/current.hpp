@@ -1,0 +1,32 @@
+// The `with stream:` blocks that the calling thread is in. A task begins with none of its thread's
+// own, but for its stream, and what it leaves open ends with it. For the calling thread only.
+#pragma once
+
+#include <penstock/device.hpp>
+#include <penstock/stream.hpp>
+
+#include <cstddef>
+#include <optional>
+
+namespace penstock::pybridge {
+
+/// Makes the stream current for the thread.
+void enter(const Stream& stream);
+/// Makes the one before current again. StreamError if the stream was not the last to be entered.
+void leave(const Stream& stream);
+/// The device of the innermost block or task, if there is one.
+[[nodiscard]] std::optional<Device> entered_device();
+
+/// While one lives the thread runs a task of the stream, which is current already.
+class EnteredTask {
+ public:
+  explicit EnteredTask(const Stream& stream);
+  ~EnteredTask();
+  EnteredTask(const EnteredTask&) = delete;
+  EnteredTask& operator=(const EnteredTask&) = delete;
+
+ private:
+  std::size_t outer_;
+};
+
+}  // namespace penstock::pybridge

@@ -1,0 +1,176 @@
+#include "pybridge/graph_lane.hpp"
+
+#include "base/settings.hpp"
+#include "base/spin_lock.hpp"
+#include "base/time.hpp"
+#include "exec/futex.hpp"
+#include "exec/thread_start.hpp"
+#include "pybridge/registry.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+namespace penstock::pybridge {
+namespace {
+
+constexpr int kMaxInARow = 16;
+// How long an idle lane looks for work before it sleeps; one lane at a time.
+constexpr std::int64_t kSpinNs = 20'000;
+
+thread_local LaneServer* current_server = nullptr;
+std::atomic<int> spinning{0};
+
+// Python threads that wait for a lane to serve.
+struct Threads {
+  std::mutex mutex;
+  std::condition_variable wake;
+  RingQueue<std::shared_ptr<GraphLane>> unserved;
+  int idle = 0;
+  bool stopped = false;
+};
+
+Threads& threads() {
+  static auto* all = new Threads;
+  return *all;
+}
+
+}  // namespace
+
+void find_thread(std::shared_ptr<GraphLane> lane) {
+  bool is_short = false;
+  {
+    const std::lock_guard guard(threads().mutex);
+    threads().unserved.push(std::move(lane));
+    is_short = threads().idle < static_cast<int>(threads().unserved.size());
+    threads().wake.notify_one();
+  }
+  if (is_short) {
+    call_or_stay([] { nb::handle(registry().start_thread)("graph"); });
+  }
+}
+
+GraphLane* GraphLane::current() {
+  return current_server == nullptr ? nullptr : current_server->lane.get();
+}
+
+GraphLane::GraphLane() : random_(settings().seed.value_or(0) + 17) {}
+
+void GraphLane::post(exec::Job* job, exec::Hint hint) {
+  static_cast<void>(hint);
+  if (current() == this) {
+    local_.push(job);
+    return;
+  }
+  job->next = inbox_.load(std::memory_order_relaxed);
+  while (!inbox_.compare_exchange_weak(job->next, job)) {
+  }
+  if (sleeps_.load() != 0 && sleeps_.exchange(0) != 0) exec::futex_wake(sleeps_, 1);
+}
+
+void GraphLane::stop() {
+  stopped_.store(true);
+  sleeps_.store(0);
+  exec::futex_wake(sleeps_, 1);
+}
+
+void GraphLane::take_inbox() {
+  exec::Job* newest = inbox_.exchange(nullptr);
+  exec::Job* oldest = nullptr;
+  while (newest != nullptr) {
+    exec::Job* next = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = next;
+  }
+  while (oldest != nullptr) {
+    exec::Job* next = oldest->next;
+    local_.push(oldest);
+    oldest = next;
+  }
+}
+
+exec::Job* GraphLane::take() {
+  if (local_.empty() || ++in_a_row_ >= kMaxInARow) {
+    in_a_row_ = 0;
+    if (inbox_.load(std::memory_order_relaxed) != nullptr) take_inbox();
+  }
+  if (local_.empty()) return nullptr;
+  if (settings().seed) {  // any of them
+    for (auto turns = random_.below(local_.size()); turns > 0; --turns) local_.push(local_.pop());
+  }
+  return local_.pop();
+}
+
+void GraphLane::serve(LaneServer& server) {
+  current_server = &server;
+  server.lane->server_ = &server;
+  while (true) {
+    {
+      const RetireHere scope;
+      while (exec::Job* job = server.lane->take()) job->run(job);
+    }
+    drain_retired();
+    const std::shared_ptr<GraphLane> lane = server.lane;
+    const ReleaseGil release;
+    lane->wait();
+    if (lane->stopped_.load() && lane->inbox_.load() == nullptr) break;
+  }
+  current_server = nullptr;
+}
+
+// Without the GIL, until there may be a job.
+void GraphLane::wait() {
+  const auto has_news = [this] { return inbox_.load() != nullptr || stopped_.load(); };
+  if (has_news()) return;
+  if (spinning.fetch_add(1) == 0) {
+    const std::int64_t until = now_ns() + kSpinNs;
+    while (!has_news() && now_ns() < until) {
+      for (int i = 0; i < 16; ++i) cpu_relax();
+    }
+  }
+  spinning.fetch_sub(1);
+  while (!has_news()) {
+    sleeps_.store(1);
+    if (has_news()) break;
+    exec::futex_wait(sleeps_, 1, kNever);
+  }
+  sleeps_.store(0);
+}
+
+void GraphLane::enter_body(runtime::Runner& runner) {
+  running_.store(&runner, std::memory_order_relaxed);
+  activity_.store(activity_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+void GraphLane::leave_body() {
+  activity_.store(activity_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void graph_lane_loop() {
+  Threads& all = threads();
+  const ReleaseGil release;
+  exec::begin_thread("penstock-graph");
+  std::unique_lock guard(all.mutex);
+  while (true) {
+    ++all.idle;
+    all.wake.wait(guard, [&] { return all.stopped || !all.unserved.empty(); });
+    --all.idle;
+    if (all.stopped) return;
+    LaneServer server{all.unserved.pop()};
+    guard.unlock();
+    {
+      const AcquireGil gil;
+      GraphLane::serve(server);
+    }
+    server.lane = {};
+    guard.lock();
+  }
+}
+
+void stop_graph_lanes() {
+  const std::lock_guard guard(threads().mutex);
+  threads().stopped = true;
+  threads().wake.notify_all();
+}
+
+}  // namespace penstock::pybridge

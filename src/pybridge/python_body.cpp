@@ -1,0 +1,257 @@
+#include "pybridge/python_body.hpp"
+
+#include "base/throw.hpp"
+#include "pybridge/body_scope.hpp"
+#include "pybridge/compute_body.hpp"
+#include "pybridge/failure.hpp"
+#include "pybridge/graph_lane.hpp"
+#include "pybridge/importer.hpp"
+#include "pybridge/py_tensor.hpp"
+#include "pybridge/value.hpp"
+#include "tensor/tensor_data.hpp"
+
+#include <utility>
+
+namespace penstock::pybridge {
+namespace {
+
+thread_local PythonBody* current_body = nullptr;
+
+Py_ssize_t length_of(nb::handle value) {
+  const Py_ssize_t length = PyObject_Length(value.ptr());
+  if (length < 0) PyErr_Clear();
+  return length;
+}
+
+}  // namespace
+
+PythonBody* PythonBody::current() { return current_body; }
+
+BodyScope::BodyScope(PythonBody& body) : outer_(std::exchange(current_body, &body)) {
+  if (GraphLane* lane = GraphLane::current()) lane->enter_body(body.runner());
+}
+BodyScope::~BodyScope() {
+  current_body = outer_;
+  // Another lane than before if the thread was handed over meanwhile.
+  if (GraphLane* lane = GraphLane::current()) lane->leave_body();
+}
+
+PythonBody::~PythonBody() = default;
+
+void PythonBody::start(graph::Instance& instance) {
+  runner_ = static_cast<runtime::Runner*>(&instance);
+  const BodyScope scope(*this);
+  in_python([&] {
+    nb::object made = nb::handle(node_->make.get())(runner_->index());
+    if (PyTuple_CheckExact(made.ptr())) {
+      close_ = nb::borrow(made[1]);
+      made = nb::borrow(made[0]);
+    }
+    if (node_->kind == BodyKind::iterate) {
+      made = nb::steal(PyObject_GetIter(made.ptr()));
+      if (!made.is_valid()) throw nb::python_error();
+    }
+    this->made(std::move(made));
+  });
+  is_made_ = true;
+}
+
+void PythonBody::stop() {
+  const BodyScope scope(*this);
+  in_python([&] {
+    if (is_made_ && close_.is_valid() && !close_.is_none()) close_();
+    is_made_ = false;
+    message_ = nb::object();
+    object_ = nb::object();
+    close_ = nb::object();
+  });
+}
+
+bool PythonBody::ready() {
+  const auto ask = [this] { return nb::cast<bool>(nb::bool_(nb::handle(node_->ready.get())())); };
+  if (GraphLane::current() != nullptr) return in_python(ask);
+  const AcquireGil gil;
+  return in_python(ask);
+}
+
+void PythonBody::run(graph::Activation& activation) {
+  activation_ = &activation;
+  struct Done {
+    PythonBody& body;
+    ~Done() { body.activation_ = nullptr; }
+  } const done{*this};
+  call(activation);
+  if (message_.is_valid()) {
+    const nb::object message = std::exchange(message_, nb::object());
+    nb::cast<PyMessage&>(message).apply(activation);
+  }
+}
+
+nb::object PythonBody::message() {
+  if (!message_.is_valid()) {
+    message_ = nb::cast(PyMessage(*activation_, node_->sources, node_->is_batch));
+  }
+  return message_;
+}
+
+nb::object PythonBody::argument(const graph::Activation& activation, std::size_t port) const {
+  const auto messages = activation.port(port);
+  if (!node_->is_list[port] && !node_->is_any_size[port]) {
+    return messages.front() ? object_of(*messages.front()) : nb::none();
+  }
+  nb::list all;
+  for (const graph::MessageRef& message : messages) {
+    if (message) {
+      all.append(object_of(*message));
+    } else if (node_->is_list[port]) {
+      all.append(nb::none());
+    }
+  }
+  return node_->is_any_size[port] ? nb::object(nb::tuple(all)) : nb::object(all);
+}
+
+nb::object PythonBody::call_with_arguments(const graph::Activation& activation) {
+  const nb::handle f = object_;
+  switch (node_->inputs.size()) {
+    case 0:
+      return f();
+    case 1:
+      return f(argument(activation, 0));
+    case 2:
+      return f(argument(activation, 0), argument(activation, 1));
+    case 3:
+      return f(argument(activation, 0), argument(activation, 1), argument(activation, 2));
+    default:
+      break;
+  }
+  nb::list arguments;
+  for (std::size_t p = 0; p < node_->inputs.size(); ++p) arguments.append(argument(activation, p));
+  return f(*nb::tuple(arguments));
+}
+
+void PythonBody::call(graph::Activation& activation) {
+  nb::object result;
+  {
+    const BodyScope scope(*this);
+    result = in_python([&]() -> nb::object {
+      if (node_->kind == BodyKind::call) return call_with_arguments(activation);
+      PyObject* next = PyIter_Next(object_.ptr());
+      if (next == nullptr && PyErr_Occurred() != nullptr) throw nb::python_error();
+      return nb::steal(next);
+    });
+  }
+  if (!result.is_valid()) {
+    activation.end();
+    return;
+  }
+  emit_result(activation, result);
+}
+
+void PythonBody::emit_result(graph::Activation& activation, nb::handle result) {
+  if (node_->is_batch) {
+    emit_batch(activation, result);
+  } else {
+    emit_outputs(result, 0);
+  }
+}
+
+void PythonBody::emit_batch(graph::Activation& activation, nb::handle result) {
+  if (node_->outputs.empty()) return;
+  const auto expected = static_cast<Py_ssize_t>(activation.items());
+  const bool is_list = PyList_Check(result.ptr()) || PyTuple_Check(result.ptr());
+  if (!is_list || PySequence_Size(result.ptr()) != expected) {
+    throw_error<GraphError>(
+        "{}: with batch= the result is a list of the same length as the input: expected {}, found "
+        "{}",
+        node_->name, expected,
+        is_list ? std::to_string(PySequence_Size(result.ptr()))
+                : std::string(nb::type_name(result.type()).c_str()));
+  }
+  for (std::size_t i = 0; i < activation.items(); ++i) emit_outputs(result[i], i);
+}
+
+void PythonBody::emit_outputs(nb::handle result, std::size_t item) {
+  const auto& outputs = node_->outputs;
+  if (outputs.empty() || result.is_none()) return;
+  if (outputs.size() == 1) {
+    emit(0, result, item);
+    return;
+  }
+  if (PyDict_Check(result.ptr())) {
+    for (auto [key, value] : nb::borrow<nb::dict>(result)) {
+      const auto name = nb::cast<std::string>(nb::str(key));
+      std::size_t port = 0;
+      while (port < outputs.size() && outputs[port] != name) ++port;
+      if (port == outputs.size()) {
+        throw_error<GraphError>("{}: the result names an output \"{}\"; it has {}", node_->name,
+                                name, fmt::join(outputs, ", "));
+      }
+      emit(static_cast<std::uint32_t>(port), value, item);
+    }
+    return;
+  }
+  if (!PyTuple_Check(result.ptr()) ||
+      length_of(result) != static_cast<Py_ssize_t>(outputs.size())) {
+    throw_error<GraphError>(
+        "{}: the result must be a tuple of {} or a dict, one entry for each of the outputs {}; "
+        "found {}",
+        node_->name, outputs.size(), fmt::join(outputs, ", "),
+        nb::type_name(result.type()).c_str());
+  }
+  for (std::size_t p = 0; p < outputs.size(); ++p) {
+    emit(static_cast<std::uint32_t>(p), result[p], item);
+  }
+}
+
+void PythonBody::emit(std::uint32_t port, nb::handle value, std::size_t item) {
+  if (value.is_none()) return;
+  activation_->emit(port, message_of(value, node_->has_cpp_consumer[port]), item);
+}
+
+// A Penstock tensor that nobody but the message has.
+bool PythonBody::may_write(const MessageData& message) {
+  PyObject* object = own_object(message);
+  if (object == nullptr) return Body::may_write(message);
+  const Tensor* tensor = message.tensor();
+  if (tensor == nullptr || own_tensor(object) == nullptr || tensor->readonly()) return false;
+  const TensorData& data = tensor->impl();
+  // One reference of the Python object, one of the message's value.
+  return Py_REFCNT(object) == 1 && data.block->is_own() && data.ref_count() == 2 &&
+         data.block->ref_count() == 1;
+}
+
+graph::MessageRef PythonBody::copy(const MessageData& message) {
+  PyObject* object = own_object(message);
+  if (object == nullptr) return Body::copy(message);
+  const BodyScope scope(*this);
+  graph::MessageRef own = in_python([&] {
+    for (const char* method : {"clone", "copy", "__copy__"}) {
+      const nb::object copies = nb::getattr(nb::handle(object), method, nb::none());
+      if (!copies.is_none()) return message_of(copies(), false);
+    }
+    throw_error<GraphError>(
+        "{}: an input that is written got {}, which is shared and can't be copied", node_->name,
+        nb::type_name(nb::handle(object).type()).c_str());
+  });
+  own->inherit(message);
+  own->siblings = message.siblings;
+  return own;
+}
+
+std::unique_ptr<graph::Body> PythonFactory::make(int instance) {
+  static_cast<void>(instance);
+  if (node_->kind == BodyKind::compute) return std::make_unique<ComputeBody>(node_);
+  return std::make_unique<PythonBody>(node_);
+}
+
+bool PythonFactory::is_fatal(const std::exception_ptr& error) const {
+  try {
+    std::rethrow_exception(error);
+  } catch (const PythonFailure& failure) {
+    return failure.is_fatal();
+  } catch (...) {
+    return BodyFactory::is_fatal(error);
+  }
+}
+
+}  // namespace penstock::pybridge

@@ -1,0 +1,124 @@
+#include "runtime/edge.hpp"
+
+#include "base/time.hpp"
+#include "runtime/node.hpp"
+
+#include <utility>
+
+namespace penstock::runtime {
+
+namespace {
+
+// One writer.
+void add(std::atomic<std::int64_t>& counter, std::int64_t amount) {
+  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Edge::Edge(const graph::PlannedEdge& edge, std::uint32_t number, Node& producer, Node& consumer)
+    : from(producer),
+      to(consumer),
+      index(number),
+      planned(edge),
+      policy_(edge.policy),
+      carries_gaps_(edge.carries_gaps),
+      ring_(edge.capacity, edge.policy != Policy::block) {}
+
+void Edge::keep_arrivals() {
+  arrivals_ = std::make_unique<std::atomic<std::int64_t>[]>(ring_.capacity());
+}
+
+Edge::~Edge() {
+  for (MessageData* list : {dropped_.load(), taken_}) {
+    while (list != nullptr) {
+      MessageData* next = list->next;
+      list->release();
+      list = next;
+    }
+  }
+}
+
+bool Edge::can_push() {
+  if (policy_ != Policy::block || cancelled_.load(std::memory_order_relaxed)) return true;
+  if (ring_.has_room()) return true;
+  producer_waits_.store(true);
+  return ring_.has_room() || cancelled_.load();
+}
+
+void Edge::push(MessageRef message) {
+  if (cancelled_.load(std::memory_order_relaxed)) return;
+  if (message->is_gap() && !carries_gaps_) return;
+  if (!ring_.has_room()) {
+    if (policy_ == Policy::drop_newest || (policy_ == Policy::drop_oldest && message->is_gap())) {
+      drop(message.leak());
+      return;
+    }
+    while (!ring_.has_room()) {
+      if (MessageData* oldest = ring_.pop()) drop(oldest);
+    }
+  }
+  if (!message->is_gap()) add(passed_, 1);
+  add(looks_, 1);
+  add(depths_, static_cast<std::int64_t>(ring_.size()) + 1);
+  if (arrivals_) {
+    arrivals_[ring_.pushed() % ring_.capacity()].store(now_ns(), std::memory_order_relaxed);
+  }
+  ring_.push(message.leak());
+}
+
+// Whoever joins downstream has to know. Others may hold the message too: the gap is a new one.
+void Edge::drop(MessageData* message) {
+  const MessageRef dropped = MessageRef::adopt(message);
+  if (!dropped->is_gap()) drops_.fetch_add(1, std::memory_order_relaxed);
+  if (!carries_gaps_) return;
+  MessageData* gap = MessageData::gap(dropped->origin, dropped->gap_count).leak();
+  gap->next = dropped_.load(std::memory_order_relaxed);
+  while (!dropped_.compare_exchange_weak(gap->next, gap)) {
+  }
+}
+
+MessageRef Edge::pop() {
+  if (taken_ == nullptr && dropped_.load(std::memory_order_relaxed) != nullptr) {
+    taken_ = dropped_.exchange(nullptr);
+  }
+  if (taken_ != nullptr) {
+    MessageData* gap = std::exchange(taken_, taken_->next);
+    gap->next = nullptr;
+    return MessageRef::adopt(gap);
+  }
+  while (MessageData* message = ring_.pop()) {
+    if (arrivals_) {
+      arrival_ns_ =
+          arrivals_[(ring_.popped() - 1) % ring_.capacity()].load(std::memory_order_relaxed);
+    }
+    if (max_age_ns >= 0 && !message->is_gap() && message->born_ns != 0 &&
+        now_ns() - message->born_ns > max_age_ns) {
+      const MessageRef late = MessageRef::adopt(message);
+      drops_.fetch_add(1, std::memory_order_relaxed);
+      if (carries_gaps_) return MessageData::gap(late->origin);
+      continue;
+    }
+    return MessageRef::adopt(message);
+  }
+  return {};
+}
+
+void Edge::notify_room() {
+  if (producer_waits_.load() && producer_waits_.exchange(false)) from.notify();
+}
+
+void Edge::cancel() {
+  cancelled_.store(true);
+  while (MessageData* message = ring_.pop()) message->release();
+  from.notify();
+}
+
+double Edge::fill() const {
+  const auto looks = looks_.load(std::memory_order_relaxed);
+  if (looks == 0) return 0;
+  return static_cast<double>(depths_.load(std::memory_order_relaxed)) /
+         static_cast<double>(looks * ring_.capacity());
+}
+
+}  // namespace penstock::runtime

@@ -1,0 +1,93 @@
+// An edge: a ring from one node's output to another's input, with what is known of both ends.
+// The producer's owner pushes and closes; the consumer's owner pops and cancels.
+//
+// Waiting. The consumer is notified after each push (or burst of pushes) by its state word. The
+// producer is notified only if it waits: it raises producer_waits_ and then looks for room again;
+// the consumer pops and then looks at producer_waits_. All four are sequentially consistent, so one
+// of them sees the other, and no wake-up is lost. Attacked by test_ring "no wake-up is lost".
+#pragma once
+
+#include "graph/plan.hpp"
+#include "runtime/ring.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+namespace penstock::runtime {
+
+class Node;
+using graph::MessageRef;
+
+class Edge {
+ public:
+  Edge(const graph::PlannedEdge& planned, std::uint32_t index, Node& from, Node& to);
+  ~Edge();
+
+  // The producer's side.
+  /// Room, or a policy that makes room. Announces the wait if there is none.
+  [[nodiscard]] bool can_push();
+  /// After can_push() said true, at once.
+  void push(MessageRef message);
+  void close() { closed_.store(true); }
+
+  // The consumer's side.
+  /// Empty if nothing is there now; drops what is too old.
+  [[nodiscard]] MessageRef pop();
+  /// When the last one popped was pushed, if keep_arrivals() was called.
+  [[nodiscard]] std::int64_t arrival_ns() const { return arrival_ns_; }
+  /// Before the run.
+  void keep_arrivals();
+  /// The producer is to be told if it waits for room; once after some pops.
+  void notify_room();
+  /// Nothing comes any more. May turn true only after a pop() that found nothing.
+  [[nodiscard]] bool is_over() const {
+    return closed_.load() && ring_.empty() && dropped_.load() == nullptr && taken_ == nullptr;
+  }
+  /// The consumer wants nothing more; what is pushed from now on is thrown away.
+  void cancel();
+  [[nodiscard]] bool is_cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool is_closed() const { return closed_.load(); }
+
+  void count_unpaired() { unpaired_.store(unpaired() + 1, std::memory_order_relaxed); }
+  void count_copy() { copies_.fetch_add(1, std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t unpaired() const { return unpaired_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t copies() const { return copies_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t drops() const { return drops_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t passed() const { return passed_.load(std::memory_order_relaxed); }
+  [[nodiscard]] double fill() const;
+  [[nodiscard]] const Ring& ring() const { return ring_; }
+  [[nodiscard]] bool carries_gaps() const { return carries_gaps_; }
+  [[nodiscard]] bool is_blocking() const { return policy_ == Policy::block; }
+
+  Node& from;
+  Node& to;
+  const std::uint32_t index;
+  const graph::PlannedEdge& planned;
+  /// Messages that their source emitted longer ago are dropped at pop; negative: none are.
+  std::int64_t max_age_ns = -1;
+
+ private:
+  void drop(MessageData* message);
+
+  const Policy policy_;
+  const bool carries_gaps_;
+  Ring ring_;
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> producer_waits_{false};
+  // What was dropped, as gaps, newest first. The producer pushes, the consumer takes all.
+  std::atomic<MessageData*> dropped_{nullptr};
+  MessageData* taken_ = nullptr;  // of the consumer
+  std::atomic<std::int64_t> drops_{0};
+  std::atomic<std::int64_t> unpaired_{0};
+  std::atomic<std::int64_t> copies_{0};
+  std::atomic<std::int64_t> passed_{0};
+  std::atomic<std::int64_t> looks_{0};
+  std::atomic<std::int64_t> depths_{0};  // sum over the looks
+  // When each entry came, where the consumer makes batches by time.
+  std::unique_ptr<std::atomic<std::int64_t>[]> arrivals_;
+  std::int64_t arrival_ns_ = 0;
+};
+
+}  // namespace penstock::runtime

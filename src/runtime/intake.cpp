@@ -1,0 +1,138 @@
+#include "runtime/intake.hpp"
+
+#include "base/time.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::runtime {
+
+Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& specs,
+               std::vector<InPort> ports, const graph::Plan& plan, const graph::PlannedNode& node)
+    : batch_(options.batch),
+      max_delay_ns_(static_cast<std::int64_t>(options.max_delay_ms * 1e6)),
+      window_(static_cast<std::size_t>(options.window)),
+      stride_(static_cast<std::size_t>(options.stride)),
+      ports_(std::move(ports)),
+      wake_at_ns_(kNever) {
+  for (std::size_t p = 0; p < ports_.size(); ++p) {
+    ports_[p].is_optional = specs[p].is_optional;
+    ports_[p].size = specs[p].size;
+    for (Edge* edge : ports_[p].edges) {
+      if (batch_ > 1 && max_delay_ns_ > 0) edge->keep_arrivals();
+    }
+  }
+  if (ports_.empty()) return;
+  joiner_ = make_joiner(ports_, {.join = node.join,
+                                 .within_ns = static_cast<std::int64_t>(options.within_ms * 1e6),
+                                 .groups = node.groups,
+                                 .plan = &plan});
+}
+
+Found Intake::next(graph::Activation& activation, MessageRef& gap) {
+  if (batch_ > 1) return next_batch(activation, gap);
+  if (window_ > 1 || stride_ > 1) return next_window(activation, gap);
+  const Found found = next_tuple(gap);
+  if (found == Found::tuple) fill(activation);
+  return found;
+}
+
+Found Intake::next_tuple(MessageRef& gap) {
+  tuple_.clear();
+  return joiner_->next(tuple_, gap);
+}
+
+Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
+  wake_at_ns_ = kNever;
+  const auto full = static_cast<std::size_t>(batch_);
+  while (count_ < full && !is_over_) {
+    switch (next_tuple(gap)) {
+      case Found::gap:
+        return Found::gap;
+      case Found::over:
+        is_over_ = true;
+        continue;
+      case Found::tuple:
+        if (count_ == gathered_.size()) gathered_.emplace_back();
+        if (tuple_.arrival_ns == 0 && max_delay_ns_ > 0) tuple_.arrival_ns = now_ns();
+        std::swap(gathered_[count_++], tuple_);
+        continue;
+      case Found::none:
+        break;
+    }
+    break;
+  }
+  if (count_ == 0) return is_over_ ? Found::over : Found::none;
+  if (count_ < full && !is_over_ && max_delay_ns_ > 0) {
+    const std::int64_t due_ns = gathered_.front().arrival_ns + max_delay_ns_;
+    if (now_ns() < due_ns) {
+      wake_at_ns_ = due_ns;
+      return Found::none;
+    }
+  }
+  fill(activation, gathered_, std::exchange(count_, 0));
+  return Found::tuple;
+}
+
+Found Intake::next_window(graph::Activation& activation, MessageRef& gap) {
+  const Found found = next_tuple(gap);
+  if (found != Found::tuple) return found;
+  Window& window = windows_[tuple_.lead->origin.source];
+  if (window.tuples.size() == window_) window.tuples.erase(window.tuples.begin());
+  const Origin origin = tuple_.lead->origin;
+  window.tuples.push_back(std::move(tuple_));
+  tuple_ = {};
+  ++window.seen;
+  if (window.seen < window_ || (window.seen - window_) % stride_ != 0) {
+    gap = MessageData::gap(origin);
+    return Found::gap;
+  }
+  for (std::size_t p = 0; p < ports_.size(); ++p) {
+    activation.begin_port();
+    for (const Tuple& tuple : window.tuples) activation.add(tuple.items[p]);
+  }
+  activation.end_ports();
+  activation.add_lead(window.tuples.back().lead);
+  return Found::tuple;
+}
+
+void Intake::fill(graph::Activation& activation) {
+  std::size_t item = 0;
+  for (std::size_t p = 0; p < ports_.size(); ++p) {
+    activation.begin_port();
+    const std::size_t count = tuple_.counts.empty() ? 1 : tuple_.counts[p];
+    for (std::size_t i = 0; i < count; ++i) activation.add(std::move(tuple_.items[item++]));
+  }
+  activation.end_ports();
+  activation.add_lead(tuple_.lead);
+}
+
+void Intake::fill(graph::Activation& activation, std::vector<Tuple>& tuples, std::size_t count) {
+  for (std::size_t p = 0; p < ports_.size(); ++p) {
+    activation.begin_port();
+    for (std::size_t i = 0; i < count; ++i) activation.add(std::move(tuples[i].items[p]));
+  }
+  activation.end_ports();
+  for (std::size_t i = 0; i < count; ++i) {
+    activation.add_lead(tuples[i].lead);
+    tuples[i].clear();
+  }
+}
+
+void Intake::notify_room() {
+  for (InPort& port : ports_) {
+    for (Edge* edge : port.edges) edge->notify_room();
+  }
+}
+
+void Intake::cancel() {
+  for (InPort& port : ports_) {
+    for (Edge* edge : port.edges) edge->cancel();
+  }
+}
+
+std::size_t Intake::waiting() const {
+  return count_ + (joiner_ == nullptr ? 0 : joiner_->waiting());
+}
+
+}  // namespace penstock::runtime

@@ -1,0 +1,222 @@
+#include "runtime/node.hpp"
+
+#include "base/settings.hpp"
+#include "base/throw.hpp"
+#include "base/time.hpp"
+#include "runtime/run_state.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::runtime {
+namespace {
+
+// How soon ready() is asked again when nothing happens.
+constexpr std::int64_t kAskAgainNs = 10'000'000;
+
+}  // namespace
+
+Node::Node(RunState& run, std::uint32_t index)
+    : run_(run),
+      spec_(run.graph().nodes()[index]),
+      planned_(run.plan().nodes[index]),
+      index_(index),
+      every_ns_(static_cast<std::int64_t>(spec_.options.every_ms * 1e6)),
+      gives_first_(spec_.is_loop) {
+  Job::run = [](Job* job) { static_cast<Node*>(job)->run_owned(); };
+  alarm_.node = this;
+  alarm_.timer.job = &alarm_;
+  alarm_.run = [](Job* job) {
+    auto* alarm = static_cast<Alarm*>(job);
+    const auto keep = std::move(alarm->keep_alive);
+    alarm->is_armed.store(false);
+    alarm->node->notify();
+  };
+}
+
+Node::~Node() = default;
+
+void Node::connect(std::vector<InPort> inputs, std::vector<Outlet::Port> outputs) {
+  intake_ = std::make_unique<Intake>(spec_.options, spec_.inputs, std::move(inputs), run_.plan(),
+                                     planned_);
+  outlet_ = std::make_unique<Outlet>(std::move(outputs));
+}
+
+void Node::run_owned() {
+  while (true) {
+    state_.exchange(kOwned);
+    switch (work()) {
+      case Step::again:
+        continue;
+      case Step::yield:
+        take_over();
+        return;
+      case Step::ended: {
+        const auto keep = run_.shared_from_this();  // this node may go with the run
+        if (alarm_.is_armed.load() && exec::Timers::instance().cancel(alarm_.timer)) {
+          alarm_.keep_alive.reset();
+          alarm_.is_armed.store(false);
+        }
+        has_ended_.store(true);
+        run_.node_ended();
+        return;
+      }
+      case Step::wait:
+        break;
+    }
+    std::uint32_t expected = kOwned;
+    if (state_.compare_exchange_strong(expected, 0)) return;
+  }
+}
+
+bool Node::is_exhausted() const {
+  const std::int64_t count = spec_.options.count;
+  if (count >= 0 && claimed_ >= static_cast<std::uint64_t>(count)) return true;
+  if (is_cut_.load(std::memory_order_relaxed)) return true;
+  if (planned_.is_source && run_.is_stopping()) return true;
+  return outlet_->is_unwanted();
+}
+
+bool Node::is_ready() {
+  if (every_ns_ > 0) {
+    const std::int64_t now = now_ns();
+    if (now < next_time_ns_) {
+      wake_at(next_time_ns_);
+      return false;
+    }
+  }
+  if (!spec_.factory->has_ready()) return true;
+  const bool is_ready =
+      std::ranges::any_of(runners_, [](const auto& runner) { return runner->is_ready(); });
+  if (!is_ready && !spec_.factory->is_fed()) wake_at(now_ns() + kAskAgainNs);
+  return is_ready;
+}
+
+Found Node::claim(graph::Activation& activation) {
+  activation.clear();
+  if (is_exhausted()) return Found::over;
+  if (!is_ready() || blocks_once()) return Found::none;
+  if (planned_.is_source || gives_first_) {
+    claim_source(activation);
+  } else {
+    MessageRef gap;
+    const Found found = intake_->next(activation, gap);
+    if (found == Found::gap) outlet_->stage_gap(gap);
+    if (found == Found::none && intake_->wake_at_ns() != kNever) wake_at(intake_->wake_at_ns());
+    if (found != Found::tuple) return found;
+  }
+  activation.sequence = claimed_++;
+  if (every_ns_ > 0) {
+    const std::int64_t now = now_ns();
+    next_time_ns_ = next_time_ns_ + every_ns_ > now - every_ns_ && next_time_ns_ != 0
+                        ? next_time_ns_ + every_ns_
+                        : now + every_ns_;
+  }
+  return Found::tuple;
+}
+
+void Node::claim_source(graph::Activation& activation) {
+  activation.is_source = true;
+  activation.origin = {.source = run_.source_of(index_), .sub = kNoSub, .number = next_number_++};
+}
+
+void Node::deliver(graph::Activation& activation) {
+  const bool is_first = gives_first_ && activation.is_source;
+  if (activation.is_source && activation.outputs.empty() && runners_.size() == 1) --next_number_;
+  if (activation.ended && is_first) {
+    gives_first_ = false;
+    activation.ended = false;
+  }
+  if (outlet_->ports().empty() || planned_.rank == 0) note_latency(activation);
+  outlet_->stage(activation, spec_.options.window > 1 || spec_.options.stride > 1);
+  activation.drop_inputs();
+  progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+void Node::note_latency(const graph::Activation& activation) {
+  if (activation.is_source || activation.is_skipped) return;
+  const std::int64_t now = now_ns();
+  for (std::size_t item = 0; item < activation.items(); ++item) {
+    const MessageData* lead = activation.lead(item);
+    if (lead == nullptr || lead->born_ns == 0) continue;
+    if (auto* times = run_.latency(lead->origin.source, index_)) times->record(now - lead->born_ns);
+  }
+}
+
+bool Node::blocks_once() {
+  if (!settings().block_once) return false;
+  was_blocked_ = !was_blocked_;
+  if (was_blocked_) wake_at(now_ns());
+  return was_blocked_;
+}
+
+void Node::wake_at(std::int64_t time_ns) {
+  exec::Timers& timers = exec::Timers::instance();
+  if (alarm_.is_armed.load()) {
+    if (alarm_.timer.deadline_ns <= time_ns || !timers.cancel(alarm_.timer)) return;
+  } else {
+    alarm_.keep_alive = run_.shared_from_this();
+    alarm_.is_armed.store(true);
+  }
+  timers.arm(alarm_.timer, time_ns);
+}
+
+void Node::tell_neighbours() {
+  intake_->notify_room();
+  outlet_->notify();
+}
+
+void Node::close() {
+  outlet_->close();
+  intake_->cancel();
+}
+
+bool Node::is_expecting() const {
+  if (alarm_.is_armed.load()) return true;
+  if (std::ranges::any_of(runners_, [](const auto& r) { return r->is_waiting(); })) return true;
+  return spec_.factory->is_fed() && !run_.is_stopping();
+}
+
+bool Node::holds_messages() const {
+  if (!outlet_->is_empty() || intake_->waiting() > 0) return true;
+  return std::ranges::any_of(intake_->ports(), [](const InPort& port) {
+    return std::ranges::any_of(port.edges, [](const Edge* e) { return !e->ring().empty(); });
+  });
+}
+
+bool Node::grow() {
+  std::uint32_t idle = 0;
+  if (!state_.compare_exchange_strong(idle, kOwned)) return true;
+  const bool grew = intake_->grow();
+  take_over();
+  return grew;
+}
+
+void Node::cut() {
+  is_cut_.store(true);
+  notify();
+}
+
+std::string Node::describe_wait() const {
+  for (std::size_t p = 0; p < outlet_->ports().size(); ++p) {
+    for (const Edge* edge : outlet_->ports()[p].edges) {
+      if (!edge->is_blocking() || edge->is_cancelled() || edge->ring().has_room()) continue;
+      return fmt::format("{} waits for room in its edge to {}.{}, which is full ({})",
+                         planned_.name, edge->to.planned().name,
+                         edge->to.spec().inputs[edge->planned.to_port].name,
+                         edge->ring().capacity());
+    }
+  }
+  for (std::size_t p = 0; p < intake_->ports().size(); ++p) {
+    const InPort& port = intake_->ports()[p];
+    for (const Edge* edge : port.edges) {
+      if (edge->is_closed() || !edge->ring().empty()) continue;
+      return fmt::format("{} waits for a message on \"{}\" from {}", planned_.name,
+                         spec_.inputs[p].name, edge->from.planned().name);
+    }
+  }
+  return fmt::format("{} waits{}", planned_.name,
+                     spec_.factory->has_ready() ? ": its ready() is false" : "");
+}
+
+}  // namespace penstock::runtime

@@ -1,0 +1,334 @@
+// The two kinds of nodes: with one instance, which works where the instance lives; and with
+// several, whose own work (claiming, and giving out in order) is done by whoever notifies it.
+#include "base/ring_queue.hpp"
+#include "base/time.hpp"
+#include "runtime/run_state.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::runtime {
+namespace {
+
+// Activations in a row before others get a turn.
+constexpr int kBurst = 16;
+constexpr std::int64_t kBurstNs = 50'000;
+
+class SingleNode final : public Node {
+ public:
+  using Node::Node;
+
+  void inputs_complete(Runner& runner) override {
+    static_cast<void>(runner);
+    notify();
+  }
+
+ private:
+  [[nodiscard]] Runner& runner() const { return *runners_.front(); }
+
+  void take_over() override {
+    post(runner().executor(), runner().is_light() ? exec::Hint::light : exec::Hint::next);
+  }
+
+  Step work() override {
+    if (is_ending_) return end();
+    if (!runner().is_started() && !run_.is_aborted() && !runner().start()) is_ending_ = true;
+    const Step step = is_ending_ ? end() : work_through();
+    if (step != Step::ended) tell_neighbours();
+    return step;
+  }
+
+  Step work_through() {
+    const std::int64_t begun = runner().is_light() ? 0 : now_ns();
+    for (int left = kBurst; left > 0; --left) {
+      if (run_.is_aborted()) return end();
+      if (!outlet_->flush()) return Step::wait;
+      if (!has_activation_) {
+        if (!outlet_->has_room() || !runner().has_room_in_flight()) {
+          return outlet_->is_unwanted() ? end() : Step::wait;
+        }
+        const Found found = claim(activation_);
+        if (found == Found::none) return Step::wait;
+        if (found == Found::over) return end();
+        if (found == Found::gap) continue;
+        has_activation_ = true;
+        if (!runner().is_light()) intake_->notify_room();
+      }
+      if (!runner().may_run(activation_)) return Step::wait;
+      has_activation_ = false;
+      runner().run(activation_);
+      const bool is_over = activation_.ended && !(spec_.is_loop && activation_.is_source);
+      deliver(activation_);
+      if (is_over || run_.is_aborted()) return end();
+      if (!runner().is_light()) {
+        if (!outlet_->flush()) return Step::wait;
+        outlet_->notify();
+        if (now_ns() - begun > kBurstNs) break;
+      }
+    }
+    return Step::yield;
+  }
+
+  Step end() {
+    is_ending_ = true;
+    if (run_.is_aborted()) {
+      outlet_->drop();
+    } else if (!outlet_->flush()) {
+      return Step::wait;
+    }
+    activation_.clear();
+    outlet_->notify();
+    runner().stop();
+    close();
+    return Step::ended;
+  }
+
+  graph::Activation activation_;
+  bool has_activation_ = false;
+};
+
+// Claims are in the order of the inputs; results that may not overtake wait in `ordered_`. An
+// instance's job comes back by the list `done_`: pushed by compare-exchange, taken whole.
+class ManyNode final : public Node {
+ public:
+  using Node::Node;
+
+  void add_runner(std::unique_ptr<Runner> runner) override {
+    auto seat = std::make_unique<Seat>();
+    seat->node = this;
+    seat->runner = runner.get();
+    seat->run = [](exec::Job* job) {
+      auto* own = static_cast<Seat*>(job);
+      static_cast<ManyNode*>(own->node)->sit(*own);
+    };
+    seats_.push_back(std::move(seat));
+    Node::add_runner(std::move(runner));
+  }
+
+  void inputs_complete(Runner& runner) override {
+    submit(*seats_[static_cast<std::size_t>(runner.index())]);
+  }
+
+ private:
+  enum class Task : std::uint8_t { start, run, stop };
+  struct Seat : exec::Job {
+    Node* node = nullptr;
+    Runner* runner = nullptr;
+    Task task = Task::start;
+    graph::Activation* activation = nullptr;
+    bool is_busy = false;
+    Seat* next_done = nullptr;
+    RingQueue<graph::Activation*> queue;  // with an instance for each source
+  };
+
+  void submit(Seat& seat) { seat.runner->executor().post(&seat, exec::Hint::spread); }
+
+  void dispatch(Seat& seat, Task task, graph::Activation* activation = nullptr) {
+    seat.task = task;
+    seat.activation = activation;
+    seat.is_busy = true;
+    ++busy_;
+    expects_.store(true);
+    submit(seat);
+  }
+
+  // On the instance's home.
+  void sit(Seat& seat) {
+    switch (seat.task) {
+      case Task::start:
+        static_cast<void>(seat.runner->start());
+        break;
+      case Task::run:
+        if (run_.is_aborted()) break;
+        if (!seat.runner->may_run(*seat.activation)) return;  // comes again
+        seat.runner->run(*seat.activation);
+        break;
+      case Task::stop:
+        seat.runner->stop();
+        break;
+    }
+    const auto keep = run_.shared_from_this();
+    seat.next_done = done_.load(std::memory_order_relaxed);
+    while (!done_.compare_exchange_weak(seat.next_done, &seat)) {
+    }
+    notify();
+  }
+
+  void take_over() override { run_owned(); }
+
+  Step work() override {
+    collect();
+    if (!has_begun_) {
+      has_begun_ = true;
+      for (auto& seat : seats_) dispatch(*seat, Task::start);
+    }
+    for (auto& seat : seats_) feed(*seat);
+    give_out();
+    if (run_.is_aborted()) is_ending_ = true;
+    if (!is_ending_) claim_all();
+    give_out();
+    const Step step = is_ending_ ? end() : Step::wait;
+    if (step != Step::ended) tell_neighbours();
+    return step;
+  }
+
+  void collect() {
+    Seat* seat = done_.exchange(nullptr);
+    while (seat != nullptr) {
+      Seat* next = seat->next_done;
+      seat->is_busy = false;
+      --busy_;
+      if (graph::Activation* activation = std::exchange(seat->activation, nullptr)) {
+        if (spec_.options.order == OutputOrder::input && !spec_.options.per_source) {
+          ordered_[activation->sequence % ordered_.size()] = activation;
+        } else {
+          arrived_.push(activation);
+        }
+      }
+      if (!seat->runner->is_started() && seat->task == Task::start) is_ending_ = true;
+      seat = next;
+    }
+    if (busy_ == 0) expects_.store(false);
+  }
+
+  void give_out() {
+    while (outlet_->flush()) {
+      graph::Activation* activation = nullptr;
+      if (!arrived_.empty()) {
+        activation = arrived_.pop();
+      } else if (!ordered_.empty()) {
+        activation = std::exchange(ordered_[head_ % ordered_.size()], nullptr);
+        if (activation != nullptr) ++head_;
+      }
+      if (activation == nullptr) return;
+      if (activation->ended) is_ending_ = true;
+      deliver(*activation);
+      free_.push_back(activation);
+      --claimed_now_;
+    }
+  }
+
+  void claim_all() {
+    if (activations_.empty()) make_activations();
+    while (!free_.empty() && outlet_->is_empty()) {
+      Seat* idle = find_idle();
+      if (idle == nullptr && !spec_.options.per_source) return;
+      graph::Activation* activation = free_.back();
+      const Found found = held_ != nullptr ? Found::tuple : claim(*activation);
+      if (found == Found::none) return;
+      if (found == Found::over) {
+        is_ending_ = true;
+        return;
+      }
+      if (found == Found::gap) {
+        if (!outlet_->flush()) return;
+        continue;
+      }
+      if (held_ == nullptr) {
+        free_.pop_back();
+        ++claimed_now_;
+        intake_->notify_room();
+      }
+      if (!spec_.options.per_source) {
+        dispatch(*idle, Task::run, activation);
+        continue;
+      }
+      if (held_ != nullptr) activation = std::exchange(held_, nullptr);
+      if (!place(activation)) {
+        held_ = activation;
+        return;
+      }
+    }
+  }
+
+  Seat* find_idle() {
+    for (std::size_t i = 0; i < seats_.size(); ++i) {
+      Seat& seat = *seats_[turn_];
+      turn_ = turn_ + 1 == seats_.size() ? 0 : turn_ + 1;
+      if (!seat.is_busy && seat.runner->has_room_in_flight()) return &seat;
+    }
+    return nullptr;
+  }
+
+  // To the instance of its source; false if that has enough to do.
+  bool place(graph::Activation* activation) {
+    const std::uint32_t source = activation->lead()->origin.source;
+    const auto known = std::ranges::find(sources_, source);
+    const auto index = static_cast<std::size_t>(known - sources_.begin());
+    if (known == sources_.end()) sources_.push_back(source);
+    Seat& seat = *seats_[index % seats_.size()];
+    if (seat.queue.size() >= static_cast<std::size_t>(spec_.options.capacity)) return false;
+    seat.queue.push(activation);
+    feed(seat);
+    return true;
+  }
+  void feed(Seat& seat) {
+    if (seat.is_busy || seat.queue.empty() || !seat.runner->has_room_in_flight()) return;
+    dispatch(seat, Task::run, seat.queue.pop());
+  }
+
+  void make_activations() {
+    std::size_t count = seats_.size() * 2;
+    if (spec_.options.per_source) {
+      count = seats_.size() * (static_cast<std::size_t>(spec_.options.capacity) + 2);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      activations_.push_back(std::make_unique<graph::Activation>());
+      free_.push_back(activations_.back().get());
+    }
+    ordered_.resize(count);
+  }
+
+  Step end() {
+    if (run_.is_aborted()) {
+      outlet_->drop();
+      for (auto& seat : seats_) {
+        while (!seat->queue.empty()) release(seat->queue.pop());
+      }
+      if (held_ != nullptr) release(std::exchange(held_, nullptr));
+    } else if (claimed_now_ > 0 || !outlet_->flush()) {
+      return Step::wait;
+    }
+    if (busy_ > 0) return Step::wait;
+    if (!std::exchange(is_stopping_, true)) {
+      for (auto& seat : seats_) {
+        if (seat->runner->is_started()) dispatch(*seat, Task::stop);
+      }
+      if (busy_ > 0) return Step::wait;
+    }
+    outlet_->notify();
+    close();
+    return Step::ended;
+  }
+  void release(graph::Activation* activation) {
+    activation->clear();
+    free_.push_back(activation);
+  }
+
+  std::vector<std::unique_ptr<Seat>> seats_;
+  std::vector<std::unique_ptr<graph::Activation>> activations_;
+  std::vector<graph::Activation*> free_;
+  std::vector<graph::Activation*> ordered_;
+  RingQueue<graph::Activation*> arrived_;
+  graph::Activation* held_ = nullptr;
+  std::vector<std::uint32_t> sources_;
+  std::uint64_t head_ = 0;
+  std::size_t turn_ = 0;
+  std::size_t claimed_now_ = 0;
+  int busy_ = 0;
+  bool has_begun_ = false;
+  bool is_stopping_ = false;
+  std::atomic<Seat*> done_{nullptr};
+};
+
+}  // namespace
+
+std::unique_ptr<Node> make_node(RunState& run, std::uint32_t index) {
+  const graph::PlannedNode& planned = run.plan().nodes[index];
+  if (planned.instances > 1 || run.graph().nodes()[index].options.per_source) {
+    return std::make_unique<ManyNode>(run, index);
+  }
+  return std::make_unique<SingleNode>(run, index);
+}
+
+}  // namespace penstock::runtime

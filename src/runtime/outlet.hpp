@@ -1,0 +1,52 @@
+// What a node gives out: staged messages go to the edges of their ports as there is room, in order.
+// Used by the node's owner alone; allocates nothing once it has grown.
+#pragma once
+
+#include "base/ring_queue.hpp"
+#include "graph/activation.hpp"
+#include "runtime/edge.hpp"
+
+#include <cstddef>
+#include <vector>
+
+namespace penstock::runtime {
+
+class Outlet {
+ public:
+  struct Port {
+    std::vector<Edge*> edges;
+    bool carries_gaps = false;
+  };
+
+  explicit Outlet(std::vector<Port> ports) : ports_(std::move(ports)) {}
+
+  /// Nothing waits, and each edge takes one more. Announces that room is waited for.
+  [[nodiscard]] bool has_room();
+  /// Takes what an activation emitted, and tells of the numbers that nothing comes for.
+  void stage(graph::Activation& activation, bool is_window);
+  /// Tells all ports of numbers that will not come.
+  void stage_gap(const MessageRef& gap);
+  /// Pushes what there is room for; true if nothing is left.
+  [[nodiscard]] bool flush();
+  [[nodiscard]] bool is_empty() const { return pending_.empty(); }
+  /// Consumers of what was pushed since the last call look at it.
+  void notify();
+  void close();
+  void drop() {
+    while (!pending_.empty()) pending_.pop();
+  }
+  /// There were consumers, and none of them wants anything more.
+  [[nodiscard]] bool is_unwanted() const;
+  [[nodiscard]] const std::vector<Port>& ports() const { return ports_; }
+
+ private:
+  [[nodiscard]] bool can_push(const Port& port);
+  void number_siblings(graph::Activation& activation);
+  void stage_missing(const graph::Activation& activation, std::uint32_t port);
+
+  std::vector<Port> ports_;
+  RingQueue<graph::Staged> pending_;
+  std::vector<Node*> news_;
+};
+
+}  // namespace penstock::runtime

@@ -1,0 +1,284 @@
+#include "runtime/runner.hpp"
+
+#include "base/time.hpp"
+#include "runtime/run_state.hpp"
+#include "tensor/work.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::runtime {
+namespace {
+
+// Shorter bodies don't pay for a wake-up; their time is read at every 16th run.
+constexpr std::int64_t kLightNs = 5'000;
+constexpr std::int64_t kSampleEvery = 16;
+
+void add(std::atomic<std::int64_t>& counter, std::int64_t amount) {
+  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
+
+class CurrentInstanceStream {
+ public:
+  CurrentInstanceStream(Device device, order::Stream* stream)
+      : device_(device), outer_(exchange_current_stream(device, stream)) {}
+  ~CurrentInstanceStream() { exchange_current_stream(device_, outer_); }
+  CurrentInstanceStream(const CurrentInstanceStream&) = delete;
+  CurrentInstanceStream& operator=(const CurrentInstanceStream&) = delete;
+
+ private:
+  Device device_;
+  order::Stream* outer_;
+};
+
+}  // namespace
+
+// Frees itself when the work is over.
+struct Runner::Flight : order::Gate {
+  explicit Flight(Runner& owner)
+      : Gate([](Gate* gate) {
+          const std::unique_ptr<Flight> flight(static_cast<Flight*>(gate));
+          flight->runner->in_flight_.fetch_sub(1);
+          flight->runner->node_.notify();
+        }),
+        runner(&owner),
+        keep_alive(owner.node_.owner().shared_from_this()) {}
+  Runner* runner;
+  std::shared_ptr<RunState> keep_alive;
+  order::PointWatch watch;
+};
+
+Runner::Runner(Node& node, int index, Executor& executor)
+    : node_(node), index_(index), executor_(&executor) {}
+Runner::~Runner() = default;
+
+order::Stream& Runner::stream() {
+  if (!stream_) stream_ = node_.owner().stream_for(node_, index_);
+  return *stream_;
+}
+
+order::Stream& Runner::extra_stream(const std::string& name) {
+  Ref<order::Stream>& stream = extra_[name];
+  if (!stream) stream = order::Stream::make(device());
+  return *stream;
+}
+
+Device Runner::device() const { return node_.owner().options().device; }
+const std::string& Runner::name() const { return node_.planned().name; }
+void Runner::notify() { node_.notify(); }
+bool Runner::is_stopping() const {
+  return node_.owner().is_stopping() || node_.owner().is_aborted();
+}
+void Runner::stop_run() { node_.owner().stop(); }
+void Runner::fail(std::exception_ptr error) {
+  node_.owner().fail(node_, index_, nullptr, std::move(error));
+}
+
+bool Runner::start() {
+  try {
+    const CurrentInstanceStream current(device(), &stream());
+    body_ = node_.spec().factory->make(index_);
+    is_started_ = true;
+    body_->start(*this);
+    last_point_ = stream_->slot().now();
+    return true;
+  } catch (...) {
+    fail(std::current_exception());
+    return false;
+  }
+}
+
+void Runner::stop() {
+  if (!is_started_) return;
+  is_started_ = false;
+  try {
+    const CurrentInstanceStream current(device(), &stream());
+    body_->stop();
+  } catch (...) {
+    fail(std::current_exception());
+  }
+  body_.reset();
+}
+
+bool Runner::restart() {
+  stop();
+  return start();
+}
+
+bool Runner::may_run(const graph::Activation& activation) {
+  if (waits_.load()) return false;
+  order::Points points;
+  for (std::size_t p = 0; p < activation.ports(); ++p) {
+    const PortSpec& port = node_.spec().inputs[p];
+    for (const MessageRef& message : activation.port(p)) {
+      if (!message) continue;
+      message->for_each_tensor([&](const Tensor& tensor) {
+        memory::Block& block = *tensor.impl().block;
+        if (!tensor.device().is_cpu() && !port.is_host) {
+          block.wait_on(stream(), port.is_written);
+          return;
+        }
+        try {
+          if (!block.sync(port.is_written, 0)) block.collect(port.is_written, points);
+        } catch (...) {
+          input_error_ = std::current_exception();
+        }
+      });
+    }
+  }
+  if (points.empty()) return true;
+  watches_.clear();
+  watches_.resize(points.size());
+  keep_alive_ = node_.owner().shared_from_this();
+  waits_.store(true);
+  gate_.emplace([](order::Gate* gate) {
+    Runner& runner = *static_cast<InputGate*>(gate)->runner;
+    const auto keep = std::move(runner.keep_alive_);
+    runner.waits_.store(false);
+    runner.node_.inputs_complete(runner);
+  });
+  gate_->runner = this;
+  for (std::size_t i = 0; i < points.size(); ++i) watch(*gate_, points[i], watches_[i]);
+  gate_->drop();
+  return false;
+}
+
+bool Runner::has_room_in_flight() { return in_flight_.load() < node_.spec().options.in_flight; }
+
+void Runner::run(graph::Activation& activation) {
+  const std::int64_t count = activations_.load(std::memory_order_relaxed);
+  const bool is_timed = !is_light_ || count % kSampleEvery == 0;
+  const std::int64_t begun = is_timed ? now_ns() : 0;
+  {
+    const CurrentInstanceStream current(device(), &stream());
+    if (input_error_) {
+      activation.error = std::exchange(input_error_, nullptr);
+      fail_activation(activation, activation.lead());
+    } else {
+      run_body(activation, true);
+    }
+  }
+  note_stream();
+  if (activation.unmatched != 0) add(unmatched_, activation.unmatched);
+  activations_.store(count + 1, std::memory_order_relaxed);
+  if (!is_timed) return;
+  const std::int64_t elapsed = now_ns() - begun;
+  const std::int64_t weight = is_light_ ? kSampleEvery : 1;
+  add(busy_ns_, elapsed * weight);
+  times_.record(elapsed);
+  const std::int64_t average = count == 0 ? elapsed : (average_ns() * 7 + elapsed) / 8;
+  average_ns_.store(average, std::memory_order_relaxed);
+  is_light_ = count >= kSampleEvery && average < kLightNs;
+}
+
+void Runner::run_body(graph::Activation& activation, bool may_retry) {
+  try {
+    make_private(activation);
+    body_->run(activation);
+  } catch (...) {
+    activation.error = std::current_exception();
+    activation.outputs.clear();
+    if (may_retry && activation.items() > 1 && !node_.spec().factory->is_fatal(activation.error)) {
+      activation.error = nullptr;
+      run_singly(activation);
+    } else {
+      fail_activation(activation, activation.lead());
+    }
+  }
+}
+
+// One bad item of a batch fails alone.
+void Runner::run_singly(graph::Activation& activation) {
+  if (!single_) single_ = std::make_unique<graph::Activation>();
+  for (std::size_t item = 0; item < activation.items(); ++item) {
+    single_->clear();
+    for (std::size_t p = 0; p < activation.ports(); ++p) {
+      single_->begin_port();
+      single_->add(activation.port(p)[item]);
+    }
+    single_->end_ports();
+    single_->add_lead(const_cast<MessageData*>(activation.lead(item)));
+    run_body(*single_, false);
+    for (graph::Staged& staged : single_->outputs) activation.outputs.push_back(std::move(staged));
+    if (node_.owner().is_aborted() || !is_started_) break;
+  }
+  single_->clear();
+}
+
+void Runner::fail_activation(graph::Activation& activation, const MessageData* lead) {
+  activation.is_skipped = true;
+  activation.outputs.clear();
+  const std::exception_ptr error = std::exchange(activation.error, nullptr);
+  if (!handle_error(error, lead)) {
+    const Origin* origin = lead != nullptr        ? &lead->origin
+                           : activation.is_source ? &activation.origin
+                                                  : nullptr;
+    node_.owner().fail(node_, index_, origin, error);
+  } else if (activation.is_source) {
+    activation.ended = true;  // a source that raised has nothing more to say
+  }
+}
+
+// False: the run fails.
+bool Runner::handle_error(const std::exception_ptr& error, const MessageData* lead) {
+  const OperatorOptions& own = node_.spec().options;
+  const RunOptions& run = node_.owner().options();
+  if (node_.spec().factory->is_fatal(error)) return false;
+  const OnError policy = own.is_on_error_set ? own.on_error : run.on_error;
+  if (policy == OnError::raise) return false;
+  {
+    const std::lock_guard guard(error_mutex_);
+    last_error_ = error;
+  }
+  add(skipped_, 1);
+  const std::int64_t most = own.max_errors;
+  if (most >= 0 && skipped() > most) return false;
+  if (policy == OnError::restart) return restart();
+  if (policy == OnError::call) {
+    const auto& call = own.is_on_error_set ? own.on_error_call : run.on_error_call;
+    if (lead != nullptr) lead->retain();
+    const Message message(const_cast<MessageData*>(lead));
+    try {
+      call(error, message);
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  }
+  return true;
+}
+
+// Inputs that are written must be this activation's alone.
+void Runner::make_private(graph::Activation& activation) {
+  const auto& inputs = node_.spec().inputs;
+  for (std::size_t p = 0; p < inputs.size() && p < activation.ports(); ++p) {
+    if (!inputs[p].is_written) continue;
+    for (const MessageRef& shared : activation.port(p)) {
+      if (!shared) continue;
+      if (shared->is_given || (shared->is_alone() && body_->may_write(*shared))) continue;
+      MessageRef own = body_->copy(*shared);
+      node_.count_copy(p);
+      activation.replace(shared, std::move(own));
+    }
+  }
+}
+
+// Work that the activation left on its stream counts as in flight until it is complete.
+void Runner::note_stream() {
+  if (!stream_) return;
+  const order::Point point = stream_->slot().now();
+  if (point == last_point_) return;
+  last_point_ = point;
+  if (order::is_complete(point)) return;
+  in_flight_.fetch_add(1);
+  auto* flight = new Flight(*this);
+  watch(*flight, point, flight->watch);
+  last_point_ = stream_->slot().now();  // the watch may have marked
+  flight->drop();
+}
+
+std::exception_ptr Runner::last_error() const {
+  const std::lock_guard guard(error_mutex_);
+  return last_error_;
+}
+
+}  // namespace penstock::runtime

@@ -1,0 +1,121 @@
+// One instance of an operator at work: its body, its streams, its limit of work in flight, what it
+// counts. Used by whoever runs the instance, one thread at a time, but for what is said.
+#pragma once
+
+#include "graph/body.hpp"
+#include "order/gate.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/stats.hpp"
+#include "trace/histogram.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace penstock::runtime {
+
+class Node;
+class RunState;
+
+class Runner final : public graph::Instance {
+ public:
+  Runner(Node& node, int index, Executor& executor);
+  ~Runner() override;
+
+  // graph::Instance
+  [[nodiscard]] order::Stream& stream() override;
+  [[nodiscard]] order::Stream& extra_stream(const std::string& name) override;
+  [[nodiscard]] Device device() const override;
+  [[nodiscard]] const std::string& name() const override;
+  [[nodiscard]] int index() const override { return index_; }
+  void notify() override;
+  [[nodiscard]] bool is_stopping() const override;
+  void stop_run() override;
+  void fail(std::exception_ptr error) override;
+
+  [[nodiscard]] Executor& executor() const { return *executor_.load(std::memory_order_acquire); }
+  /// Another executor from the next post on. From any thread.
+  void set_executor(Executor& executor) { executor_.store(&executor, std::memory_order_release); }
+  /// The running average of the body's time. By whoever runs the instance, or a rough look.
+  [[nodiscard]] std::int64_t average_ns() const { return average_ns_.load(std::memory_order_relaxed); }
+
+  /// Makes and starts the body; an exception fails the run and gives false.
+  [[nodiscard]] bool start();
+  [[nodiscard]] bool is_started() const { return is_started_; }
+  void stop();
+  [[nodiscard]] bool is_ready() { return body_ == nullptr || body_->ready(); }
+
+  /// True if the messages' work is complete as far as the body needs it; else the node's
+  /// inputs_complete() is called when it is.
+  [[nodiscard]] bool may_run(const graph::Activation& activation);
+  /// False while too much of its work is in flight; then notify() comes.
+  [[nodiscard]] bool has_room_in_flight();
+  /// Runs the body, and does what is to be done with its exception.
+  void run(graph::Activation& activation);
+  /// Something in flight will notify the node.
+  [[nodiscard]] bool is_waiting() const { return waits_.load() || in_flight_.load() > 0; }
+  /// True while activations are so short that a wake-up costs more.
+  [[nodiscard]] bool is_light() const { return is_light_; }
+
+  // Read by anybody.
+  [[nodiscard]] std::int64_t activations() const {
+    return activations_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::int64_t busy_ns() const { return busy_ns_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t skipped() const { return skipped_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t unmatched() const {
+    return unmatched_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::exception_ptr last_error() const;
+  [[nodiscard]] const trace::Histogram& times() const { return times_; }
+
+ private:
+  void run_body(graph::Activation& activation, bool may_retry);
+  void run_singly(graph::Activation& activation);
+  [[nodiscard]] bool restart();
+  void make_private(graph::Activation& activation);
+  void note_stream();
+  void fail_activation(graph::Activation& activation, const MessageData* lead);
+  [[nodiscard]] bool handle_error(const std::exception_ptr& error, const MessageData* lead);
+
+  struct InputGate : order::Gate {
+    using Gate::Gate;
+    Runner* runner = nullptr;
+  };
+  struct Flight;
+
+  Node& node_;
+  const int index_;
+  std::atomic<Executor*> executor_;
+  std::unique_ptr<graph::Body> body_;
+  bool is_started_ = false;
+  bool is_light_ = false;
+  Ref<order::Stream> stream_;
+  std::map<std::string, Ref<order::Stream>> extra_;
+
+  std::atomic<bool> waits_{false};
+  std::exception_ptr input_error_;
+  std::optional<InputGate> gate_;
+  std::vector<order::PointWatch> watches_;
+  std::shared_ptr<RunState> keep_alive_;
+
+  std::atomic<int> in_flight_{0};
+  order::Point last_point_;
+
+  std::unique_ptr<graph::Activation> single_;
+  std::atomic<std::int64_t> activations_{0};
+  std::atomic<std::int64_t> busy_ns_{0};
+  std::atomic<std::int64_t> skipped_{0};
+  std::atomic<std::int64_t> unmatched_{0};
+  std::atomic<std::int64_t> average_ns_{0};
+  trace::Histogram times_;
+  mutable std::mutex error_mutex_;
+  std::exception_ptr last_error_;
+};
+
+}  // namespace penstock::runtime
