@@ -1,4 +1,4 @@
-"""./run demo: a real clip through streams and tensors, with progress and the path of the result."""
+"""./run demo: a real clip through a graph, with progress, what took the time, and the path of the result."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import video
 from clips import clip
-from video_streams import process
+
+import penstock as ps
 
 
 class Progress:
@@ -48,10 +50,16 @@ def main() -> None:
         raise SystemExit(f"demo: there is no file {source}")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(frames_in(source))
-    flight = process(str(source), str(options.output), progress)
+    run = ps.start(video.pipeline(source, options.output))
+    while not run.is_over:
+        time.sleep(0.05)
+        progress(run.stats().operators["sink"].activations)
+    stats = run.wait()
+    progress(stats.operators["sink"].activations)
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    print(f"at most {flight.peak} frames were in flight at once", file=sys.stderr)
+    shares = ", ".join(f"{name} {one.busy:.0%}" for name, one in stats.operators.items())
+    print(f"busy: {shares}", file=sys.stderr)
     print(options.output.resolve())
 
 

@@ -33,10 +33,11 @@ ROOMS = [
 PUBLIC = {
     "base": ["device", "dtype", "error", "export", "layout", "version"],
     "memory": ["memory"],
-    "tensor": ["dlpack", "stream", "tensor"],
+    "tensor": ["batches", "dlpack", "stream", "tensor"],
     "kernels": ["ops"],
-    "graph": ["message", "options", "operator"],
-    "runtime": ["graph", "penstock"],
+    "graph": ["function", "message", "operator", "options", "settings"],
+    "runtime": ["application", "run"],
+    "operators": ["flow", "graph", "penstock"],
 }
 MAX_LINES = 400
 CPP = (".hpp", ".cpp", ".h", ".inl", ".cu", ".cuh")

@@ -123,8 +123,7 @@ template <std::derived_from<Op> O>
   return consumer.connect({flow});
 }
 template <class F>
-  requires detail::HasSignature<F>
-           && (!std::derived_from<F, Op>) && (!std::derived_from<F, Flow>)
+  requires detail::HasSignature<F> && (!std::derived_from<F, Op>) && (!std::derived_from<F, Flow>)
 [[nodiscard]] Flow operator>>(const Flow& flow, F function) {
   return op(std::move(function)).connect({flow});
 }
@@ -152,9 +151,9 @@ struct RouteCase {
 
 namespace detail {
 template <class F>
-using KeyOf = std::conditional_t<
-    std::is_convertible_v<typename Signature<F>::Result, std::string_view>, std::string,
-    std::remove_cvref_t<typename Signature<F>::Result>>;
+using KeyOf =
+    std::conditional_t<std::is_convertible_v<typename Signature<F>::Result, std::string_view>,
+                       std::string, std::remove_cvref_t<typename Signature<F>::Result>>;
 }
 
 /// Each message to the operator whose value its key is; the results mixed. What no value matches
@@ -163,8 +162,8 @@ template <class F>
 [[nodiscard]] Flow route(const Flow& flow, F key,
                          std::type_identity_t<std::vector<RouteCase<detail::KeyOf<F>>>> cases,
                          std::optional<Op> otherwise = std::nullopt, OperatorOptions options = {}) {
-  using Parameter = std::remove_cvref_t<
-      std::tuple_element_t<0, typename detail::Signature<F>::Parameters>>;
+  using Parameter =
+      std::remove_cvref_t<std::tuple_element_t<0, typename detail::Signature<F>::Parameters>>;
   std::vector<Op> consumers;
   std::vector<detail::KeyOf<F>> values;
   for (auto& each : cases) {

@@ -47,7 +47,7 @@ template <class C, class R, class... A>
 struct Signature<R (C::*)(A...) const noexcept> : Signature<R (*)(A...)> {};
 
 template <class F>
-concept HasSignature = std::is_class_v<F> && requires { &F::operator(); } ||
+concept HasSignature = (std::is_class_v<F> && requires { &F::operator(); }) ||
                        std::is_function_v<std::remove_pointer_t<F>>;
 
 template <class T>
@@ -361,12 +361,11 @@ OperatorMaker function_maker(F function, PortNames names, const OperatorOptions&
   static_assert(HasSignature<F>, "give the callable's parameters types");
   static_assert(std::is_copy_constructible_v<F>,
                 "each instance has its own copy of the callable: it must be copyable");
-  return {.make =
-              [function = std::move(function), names = std::move(names),
-               is_list = options.batch > 1 || options.window > 1,
-               is_batch = options.batch > 1]() -> std::unique_ptr<Operator> {
-                return std::make_unique<FunctionOperator<F>>(function, names, is_list, is_batch);
-              },
+  return {.make = [function = std::move(function), names = std::move(names),
+                   is_list = options.batch > 1 || options.window > 1,
+                   is_batch = options.batch > 1]() -> std::unique_ptr<Operator> {
+            return std::make_unique<FunctionOperator<F>>(function, names, is_list, is_batch);
+          },
           .kind = "function"};
 }
 

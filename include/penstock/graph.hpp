@@ -60,8 +60,8 @@ template <class T>
 class Feed : public detail::AnyFeed {
  public:
   Feed(int capacity, OperatorOptions options) : AnyFeed(capacity, std::move(options)) {}
-  /// Waits while it is full, at most that long (negative: without limit). Error if it was full until
-  /// then, if it is closed, and if its run has ended.
+  /// Waits while it is full, at most that long (negative: without limit). Error if it was full
+  /// until then, if it is closed, and if its run has ended.
   void put(T value, double timeout_ms = -1) {
     if constexpr (std::is_same_v<T, Message>) {
       put_message(std::move(value), timeout_ms);

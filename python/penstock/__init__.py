@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from . import _interpreter as _interpreter
 from . import _runtime, dtypes, errors, memory, ops
-from ._core import Event, InFlight, Tensor, __version__, as_tensor, current_stream, device_count, empty, uses, zeros
+from ._application import Application
+from ._containers import ImageBatch, TensorBatch, TensorMap
+from ._core import (
+    Event,
+    InFlight,
+    Message,
+    Tensor,
+    __version__,
+    as_tensor,
+    current_stream,
+    device_count,
+    empty,
+    message,
+    uses,
+    zeros,
+)
 from ._device import Device, devices
+from ._explicit import ANY_SIZE, Operator
+from ._feed import feed
+from ._flow import Flow, loop, merge, route, within
+from ._harness import Harness
 from ._image import Image
 from ._label import label
+from ._media import sink, source
+from ._operator import operator
+from ._origin import Origin
+from ._run import Run, iterate, run, start
 from ._stream import Stream, StreamPool, as_stream
 from .dtypes import bfloat16
 from .errors import (
@@ -30,6 +53,8 @@ from .ops import cvt_color, resize
 _runtime.start()
 
 __all__ = [
+    "ANY_SIZE",
+    "Application",
     "ArgumentTypeError",
     "DeadlockError",
     "Device",
@@ -37,19 +62,28 @@ __all__ = [
     "Error",
     "Event",
     "ExchangeError",
+    "Flow",
     "GraphError",
+    "Harness",
     "Image",
+    "ImageBatch",
     "InFlight",
     "MediaError",
+    "Message",
+    "Operator",
+    "Origin",
     "OutOfMemory",
     "Overloaded",
     "RequestTimeout",
+    "Run",
     "ServeError",
     "Stream",
     "StreamError",
     "StreamPool",
     "Tensor",
+    "TensorBatch",
     "TensorError",
+    "TensorMap",
     "__version__",
     "as_stream",
     "as_tensor",
@@ -61,10 +95,22 @@ __all__ = [
     "dtypes",
     "empty",
     "errors",
+    "feed",
+    "iterate",
     "label",
+    "loop",
     "memory",
+    "merge",
+    "message",
+    "operator",
     "ops",
     "resize",
+    "sink",
+    "source",
+    "route",
+    "run",
+    "start",
     "uses",
+    "within",
     "zeros",
 ]

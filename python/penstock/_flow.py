@@ -152,7 +152,7 @@ def loop(first: Iterable[Any], *, name: str | None = None) -> Flow:
     return Flow(_passing("loop", ["in"], ["out"], lambda on_lane: _core._loop(messages, on_lane), {"name": name}))
 
 
-class within:  # noqa: N801 - a word, as in join=within(ms=10)
+class within:
     """``join=ps.within(ms=10)``: messages whose times differ by at most so much belong together."""
 
     def __init__(self, *, ms: float) -> None:

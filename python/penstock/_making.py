@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import types
 from collections.abc import Callable
 from typing import Any
 
 from ._signature import Signature
+from ._words import nearest
+from .errors import GraphError
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, type)
 
@@ -42,6 +45,22 @@ class Maker:
             return call, close
         iterator = iter(call())
         return iterator, _both(getattr(iterator, "close", None), close)
+
+    def set(self, name: str, value: Any) -> None:
+        """Another value for a setting, or for an argument of the class. GraphError for an unknown name."""
+        known = list(self._signature.settings)
+        if name in known or self._signature.takes_any:
+            self._settings[name] = value
+            return
+        if self._init is not None:
+            parameters = inspect.signature(self._target).parameters
+            if name in parameters:
+                self._init = (self._init[0], {**self._init[1], name: value})
+                return
+            known += parameters
+        raise GraphError(
+            f"{getattr(self._target, '__name__', 'operator')}: no setting {name!r}; {nearest(name, known)}"
+        )
 
     def make_one(self, instance: int = 0) -> tuple[Any, Callable[[], Any] | None]:
         """The object alone, with no settings."""

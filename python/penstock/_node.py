@@ -112,6 +112,9 @@ def build(nodes: list[Node]) -> _core._Graph:
         options = {**options_of(node.words), "name": name}
         if node.native is not None:
             index[id(node)] = graph.add_native(node.native(_is_on_lanes(node)), options)
+            for port in node.outputs:
+                if "policy" in port:
+                    graph.set_output(index[id(node)], port)
             continue
         index[id(node)] = graph.add(
             node.kind,

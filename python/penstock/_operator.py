@@ -41,6 +41,7 @@ class CallableOperator:
         self._settings: dict[str, Any] = {}
         self._init: tuple[tuple[Any, ...], dict[str, Any]] | None = None if self._is_class else ((), {})
         self._made: Any = None  # what runs now, kept with the object
+        self._flow: Flow | None = None  # what it is where it stands for a flow
         functools.update_wrapper(self, target, updated=())
         self._check_ports()
 
@@ -99,8 +100,8 @@ class CallableOperator:
         if self._is_source:
             return configured._source_flow(given)
         if any(name in given for name in self._signature.inputs) or given.get(self._signature.variadic or ""):
-            return configured._run_now(args, rest)
-        configured = configured._with({}) if configured is self else configured
+            return (configured if "batch" in words else self)._run_now(args, rest)
+        configured = self._with(words)
         configured._settings = {**configured._settings, **given}
         return configured
 
@@ -117,11 +118,11 @@ class CallableOperator:
 
     def _as_source(self) -> Flow | None:
         """A flow, if it may stand where a flow may."""
-        if self._is_source and self._init is not None:
-            return self._source_flow({})
-        if self._is_generator and self._init is not None and not self._signature.inputs:
-            return self._source_flow({})
-        return None
+        if not self._is_source or self._init is None:
+            return None
+        if self._flow is None:
+            self._flow = self._source_flow({})
+        return self._flow
 
     # How a call becomes one of them.
 
@@ -170,6 +171,7 @@ class CallableOperator:
         configured._words = {**self._words, **words}
         configured._settings = dict(self._settings)
         configured._made = None
+        configured._flow = None
         configured._check_ports()
         return configured
 

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from . import _core, dtypes, errors
+from ._containers import batch_or_none
 from ._device import Device
 from ._image import Image
 from ._origin import Origin
@@ -33,8 +34,9 @@ def start() -> None:
             "device": Device,
             "stream": Stream._from_impl,
             "image": Image,
+            "image_batch": batch_or_none,
             "origin": Origin,
-            "fatal": (errors.DeviceError, errors.OutOfMemory),
+            "fatal": (errors.DeviceError, MemoryError),
             "dtype": dtypes.from_name,
             "dtype_name": dtypes.to_name,
             "start_thread": _start_thread,

@@ -201,6 +201,17 @@ class StreamPool:
                 raise StreamError(f"StreamPool: {stream!r} is not one that this pool gave out and has not got back")
             self._idle.append(stream)
 
+    def _count(self, stream: Stream) -> None:
+        """A stream that somebody else made counts as one in use."""
+        with self._lock:
+            if self._max and len(self._in_use) >= self._max:
+                raise StreamError(f"StreamPool: all {self._max} streams are in use; give one back or raise max")
+            self._in_use[stream.id] = stream
+
+    def _uncount(self, stream: Stream) -> None:
+        with self._lock:
+            self._in_use.pop(stream.id, None)
+
     @contextlib.contextmanager
     def stream(self) -> Iterator[Stream]:
         """A stream for the block."""

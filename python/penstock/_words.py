@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,6 +46,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = [str(one) for one in known]
     if not names:
         return "there are none"
+    import difflib
+
     near = difflib.get_close_matches(name, names, 1, 0.0) or [names[0]]
     return f"did you mean {near[0]!r}?"
 

@@ -13,6 +13,8 @@ void bind_memory(nb::module_& module);
 void bind_ops(nb::module_& module);
 void bind_graph(nb::module_& module);
 void bind_run(nb::module_& module);
+void bind_operators(nb::module_& module);
+void bind_image_nodes(nb::module_& module);
 void bind_runtime(nb::module_& module);
 
 }  // namespace penstock::pybridge

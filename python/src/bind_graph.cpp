@@ -25,18 +25,17 @@ namespace {
 class PyGraph {
  public:
   int add(const std::string& kind, nb::dict options, nb::list inputs, nb::list outputs,
-          const std::string& form, nb::handle make, nb::handle ready) {
+          const std::string& form, nb::handle make, nb::handle ready, nb::handle stream_pool) {
     graph::NodeSpec spec;
     spec.kind = kind;
-    spec.options = options_from(std::move(options));
+    spec.options = options_from(std::move(options), sources_);
     spec.inputs = ports_from(std::move(inputs));
     spec.outputs = ports_from(std::move(outputs));
     auto node = std::make_shared<PythonNode>();
-    node->kind = form == "call"      ? BodyKind::call
-                 : form == "iterate" ? BodyKind::iterate
-                                     : BodyKind::compute;
+    node->kind = kind_from(form);
     node->make = PyRef::borrow(make.ptr());
     if (!ready.is_none()) node->ready = PyRef::borrow(ready.ptr());
+    if (!stream_pool.is_none()) node->stream_pool = PyRef::borrow(stream_pool.ptr());
     node->is_batch = spec.options.batch > 1;
     const bool are_lists = node->is_batch || spec.options.window > 1;
     for (const PortSpec& port : spec.inputs) {
@@ -54,8 +53,20 @@ class PyGraph {
 
   int add_native(const PyNodeSpec& native, nb::dict options) {
     graph::NodeSpec spec = native.spec;
-    spec.options = options_from(std::move(options));
+    spec.options = options_from(std::move(options), sources_);
     return graph_->add(std::move(spec));
+  }
+
+  /// Policy and capacity of the edges from an output.
+  void set_output(int node, nb::dict port) {
+    nb::list one;
+    one.append(port);
+    const PortSpec given = ports_from(one).front();
+    PortSpec& output = graph_->node(node).outputs[static_cast<std::size_t>(
+        graph::find_port(graph_->node(node).outputs, given.name))];
+    output.is_policy_set = given.is_policy_set;
+    output.policy = given.policy;
+    output.capacity = given.capacity;
   }
 
   void connect(int from, const std::string& from_port, int to, const std::string& to_port) {
@@ -67,21 +78,29 @@ class PyGraph {
   PyRun start(int workers, nb::handle device, nb::handle streams, nb::handle on_error,
               double max_age_ms) {
     const graph::Plan compiled = plan();
-    std::vector<std::string> sources;
-    for (const std::uint32_t node : compiled.sources) sources.push_back(compiled.nodes[node].name);
+    sources_->clear();
+    for (const std::uint32_t node : compiled.sources) {
+      sources_->push_back(compiled.nodes[node].name);
+    }
     for (auto& [index, node] : python_)
-      complete(compiled, static_cast<std::uint32_t>(index), *node, sources);
+      complete(compiled, static_cast<std::uint32_t>(index), *node, *sources_);
     runtime::RunOptions options;
     options.workers = workers;
     options.device = device_from(device);
     options.streams = streams_from(streams);
     options.max_age_ms = max_age_ms;
-    if (!on_error.is_none()) options.on_error = on_error_from(on_error, options.on_error_call);
+    if (!on_error.is_none()) options.on_error = on_error_from(on_error, options.on_error_call, sources_);
     options.lanes = LaneSet::make();
     return PyRun(graph_, std::move(options));
   }
 
  private:
+  static BodyKind kind_from(const std::string& form) {
+    if (form == "call") return BodyKind::call;
+    if (form == "expand") return BodyKind::expand;
+    return form == "iterate" ? BodyKind::iterate : BodyKind::compute;
+  }
+
   static void complete(const graph::Plan& plan, std::uint32_t index, PythonNode& node,
                        const std::vector<std::string>& sources) {
     node.sources = sources;
@@ -94,6 +113,7 @@ class PyGraph {
   }
 
   std::shared_ptr<graph::Graph> graph_ = std::make_shared<graph::Graph>();
+  SourceNames sources_ = std::make_shared<std::vector<std::string>>();
   std::vector<std::pair<int, std::shared_ptr<PythonNode>>> python_;
 };
 
@@ -148,18 +168,11 @@ void bind_context(nb::module_& module) {
           "operator does not keep it, so a consumer may write into it.");
   nb::class_<PyContext>(module, "Context", "The operator's place in the run.")
       .def_prop_ro(
-          "stream",
-          [](const PyContext& c) {
-            return stream_object(
-                Stream(Ref<order::Stream>::share(&c.get().runner().stream()).leak()));
-          },
+          "stream", [](const PyContext& c) { return c.get().stream(); },
           nb::sig("def stream(self) -> typing.Any"), "The instance's own stream.")
       .def(
           "extra_stream",
-          [](const PyContext& c, const std::string& name) {
-            return stream_object(
-                Stream(Ref<order::Stream>::share(&c.get().runner().extra_stream(name)).leak()));
-          },
+          [](const PyContext& c, const std::string& name) { return c.get().extra_stream(name); },
           nb::arg("name"), nb::sig("def extra_stream(self, name: str) -> typing.Any"),
           "Another stream; the same name gives the same one.")
       .def_prop_ro("name", [](const PyContext& c) { return c.get().runner().name(); })
@@ -170,7 +183,11 @@ void bind_context(nb::module_& module) {
       .def_prop_ro("is_stopping", [](const PyContext& c) { return c.get().runner().is_stopping(); })
       .def(
           "end", [](const PyContext& c) { c.get().end(); },
-          "This operator has nothing more to do after this activation.");
+          "This operator has nothing more to do after this activation.")
+      .def(
+          "_set_number",
+          [](const PyContext& c, std::uint64_t number) { c.get().set_number(number); },
+          "What a source emits in this activation gets this number.");
 }
 
 }  // namespace
@@ -183,8 +200,9 @@ void bind_graph(nb::module_& module) {
       .def(nb::init<>())
       .def("add", &PyGraph::add, nb::arg("kind"), nb::arg("options"), nb::arg("inputs"),
            nb::arg("outputs"), nb::arg("form"), nb::arg("make"),
-           nb::arg("ready").none() = nb::none())
+           nb::arg("ready").none() = nb::none(), nb::arg("stream_pool").none() = nb::none())
       .def("add_native", &PyGraph::add_native, nb::arg("spec"), nb::arg("options"))
+      .def("set_output", &PyGraph::set_output)
       .def("connect", &PyGraph::connect)
       .def("plan_text", [](const PyGraph& g) { return g.plan().text(); })
       .def("plan_json", [](const PyGraph& g) { return g.plan().json(); })

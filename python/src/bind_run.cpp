@@ -4,6 +4,7 @@
 #include "base/time.hpp"
 #include "bind.hpp"
 #include "exec/fork.hpp"
+#include "operators/feed.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/waiting.hpp"
 
@@ -34,6 +35,7 @@ nb::dict dict_of(const runtime::OperatorStats& stats) {
   all["p50"] = stats.p50_s;
   all["p99"] = stats.p99_s;
   all["skipped"] = stats.skipped;
+  all["unmatched"] = stats.unmatched;
   all["last_error"] = or_none(stats.last_error);
   return all;
 }
@@ -55,7 +57,8 @@ nb::dict dict_of(const runtime::EdgeStats& stats) {
 
 PyRun::PyRun(std::shared_ptr<graph::Graph> graph, runtime::RunOptions options) {
   exec::throw_if_forked("run");
-  run_ = runtime::Run::start(std::move(graph), std::move(options));  // lanes need the GIL
+  run_ = runtime::Run::start(graph, std::move(options));  // lanes need the GIL
+  operators::tell_end(*graph, *run_);
   const std::lock_guard guard(runs_mutex);
   std::erase_if(runs(), [](const auto& known) { return known.expired(); });
   runs().push_back(run_);

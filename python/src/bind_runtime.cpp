@@ -28,6 +28,7 @@ void set_up(nb::dict parts) {
   entries.start_thread = take("start_thread");
   entries.errors = take("errors");
   entries.image = take("image");
+  entries.image_batch = take("image_batch");
   entries.origin = take("origin");
   entries.fatal = take("fatal");
   entries.main_thread = nb::cast<unsigned long>(parts["main_thread"]);

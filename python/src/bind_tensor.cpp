@@ -2,6 +2,7 @@
 #include "base/throw.hpp"
 #include "bind.hpp"
 #include "indexing.hpp"
+#include "pybridge/registry.hpp"
 #include "pybridge/dtypes.hpp"
 #include "pybridge/exporter.hpp"
 #include "pybridge/importer.hpp"
@@ -34,6 +35,10 @@ PyTensor make(nb::handle shape, nb::handle dtype, nb::handle layout, nb::handle 
 }
 
 nb::object as_tensor(nb::handle object, nb::handle layout, nb::handle on_release) {
+  if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) {
+    nb::object batch = nb::handle(registry().image_batch)(object, layout, on_release);
+    if (!batch.is_none()) return batch;
+  }
   Tensor tensor = import_tensor(object, layout_from(layout), on_release);
   if (layout.is_none() && own_tensor(object) != nullptr) return nb::borrow(object);
   return nb::cast(PyTensor(std::move(tensor)));
@@ -158,8 +163,8 @@ void bind_tensor(nb::module_& module) {
   module.def("as_tensor", &as_tensor, nb::arg("obj").none(), nb::arg("layout").none() = nb::none(),
              nb::kw_only(), nb::arg("on_release").none() = nb::none(),
              nb::sig("def as_tensor(obj: typing.Any, layout: str | None = None, *, "
-                     "on_release: collections.abc.Callable[[], object] | None = None) -> Tensor"),
-             "Wraps an array of any library, with no copy.");
+                     "on_release: collections.abc.Callable[[], object] | None = None) -> typing.Any"),
+             "Wraps an array of any library, with no copy; a list or tuple of them is an ImageBatch.");
   module.def(
       "empty",
       [](nb::handle shape, nb::handle dtype, nb::handle layout, nb::handle device,

@@ -14,5 +14,7 @@ NB_MODULE(_core, module) {
   bind_ops(module);
   bind_run(module);
   bind_graph(module);
+  bind_operators(module);
+  bind_image_nodes(module);
   bind_runtime(module);
 }

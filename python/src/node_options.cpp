@@ -113,13 +113,13 @@ void take_per(const Words& words, OperatorOptions& options) {
 
 }  // namespace
 
-OnError on_error_from(nb::handle word, OnErrorCall& call) {
+OnError on_error_from(nb::handle word, OnErrorCall& call, const SourceNames& sources) {
   if (PyCallable_Check(word.ptr()) != 0) {
     auto kept = std::make_shared<PyRef>(PyRef::borrow(word.ptr()));
-    call = [kept](const std::exception_ptr& error, const Message& message) {
+    call = [kept, sources](const std::exception_ptr& error, const Message& message) {
       in_python([&] {
         const nb::object about =
-            message ? nb::cast(PyMessage(*message.data(), {})) : nb::object(nb::none());
+            message ? nb::cast(PyMessage(*message.data(), *sources)) : nb::object(nb::none());
         nb::handle(kept->get())(exception_object(error), about);
       });
     };
@@ -143,7 +143,7 @@ StreamPolicy streams_from(nb::handle word) {
                 "\"chain\", \"per_operator\", \"single\" or \"default\"");
 }
 
-OperatorOptions options_from(nb::dict given) {
+OperatorOptions options_from(nb::dict given, const SourceNames& sources) {
   std::string name = "operator";
   if (given.contains("name")) name = nb::cast<std::string>(nb::str(given["name"]));
   const Words words(std::move(given), std::move(name));
@@ -164,7 +164,7 @@ OperatorOptions options_from(nb::dict given) {
   take_join(words, options);
   if (words.has("on_error")) {
     options.is_on_error_set = true;
-    options.on_error = on_error_from(words.get("on_error"), options.on_error_call);
+    options.on_error = on_error_from(words.get("on_error"), options.on_error_call, sources);
   }
   words.take("max_errors", options.max_errors);
   words.take("capacity", options.capacity);

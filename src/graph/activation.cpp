@@ -8,12 +8,13 @@
 namespace penstock::graph {
 
 void Activation::emit(std::uint32_t port, MessageRef message, std::size_t item) {
+  const auto place = static_cast<std::uint32_t>(item < leads_.size() ? item : 0);
   const MessageData* from = lead(item);
   if (message->ref_count() > 1) {
     // Others see it too: it goes on as it is, once, or as a new message with the same value.
     const bool is_first = std::ranges::find(outputs, message, &Staged::message) == outputs.end();
     if (message.get() == from && is_first) {
-      outputs.push_back({port, std::move(message)});
+      outputs.push_back({port, std::move(message), place});
       return;
     }
     message = MessageData::share(*message);
@@ -22,9 +23,19 @@ void Activation::emit(std::uint32_t port, MessageRef message, std::size_t item) 
     message->inherit(*from);
   } else {
     message->origin = origin;
+    message->weight = MessageData::kWhole;
     message->born_ns = now_ns();
   }
-  outputs.push_back({port, std::move(message)});
+  outputs.push_back({port, std::move(message), place});
+}
+
+std::size_t Activation::lead_port() const {
+  for (std::size_t p = 0; p < ports(); ++p) {
+    for (const MessageRef& item : port(p)) {
+      if (item && item.get() == lead()) return p;
+    }
+  }
+  return 0;
 }
 
 void Activation::replace(const MessageRef& item, MessageRef with) {
@@ -44,6 +55,7 @@ void Activation::clear() {
   drop_inputs();
   outputs.clear();
   is_source = false;
+  keeps_weight = false;
   ended = false;
   error = nullptr;
   is_skipped = false;

@@ -16,6 +16,8 @@ using MessageRef = Ref<MessageData>;
 struct Staged {
   std::uint32_t port;
   MessageRef message;
+  /// Of a batch: whose result it is.
+  std::uint32_t item = 0;
 };
 
 class Activation {
@@ -28,6 +30,12 @@ class Activation {
   /// The message whose origin the results have: of item `item` of a batch, or the only one.
   [[nodiscard]] const MessageData* lead(std::size_t item = 0) const {
     return item < leads_.size() ? leads_[item] : nullptr;
+  }
+  /// The port that the lead came on.
+  [[nodiscard]] std::size_t lead_port() const;
+  /// A port has several messages for one result.
+  [[nodiscard]] bool has_several() const {
+    return leads_.size() == 1 && items_.size() > ports();
   }
   /// Items of a batch; 1 otherwise, also for a source.
   [[nodiscard]] std::size_t items() const { return leads_.empty() ? 1 : leads_.size(); }
@@ -54,6 +62,8 @@ class Activation {
   /// Of a source's activation: what it emits gets this origin.
   Origin origin;
   bool is_source = false;
+  /// The lead comes again: its number is told of later, by a gap.
+  bool keeps_weight = false;
   bool ended = false;
   /// In the order of claims, within a node.
   std::uint64_t sequence = 0;

@@ -21,7 +21,6 @@ MessageRef Body::copy(const MessageData& message) {
   }
   MessageRef own = MessageRef::adopt(Message::of(tensor->copy()).leak());
   own->inherit(message);
-  own->siblings = message.siblings;
   return own;
 }
 

@@ -37,6 +37,12 @@ void check_options(const NodeSpec& node) {
   check(o.instances >= 1, node, "instances", o.instances, "at least 1");
   check(o.window == 1 || o.instances == 1 || o.per_source, node, "window", o.window,
         "not together with instances");
+  const bool has_sizes =
+      std::ranges::any_of(node.inputs, [](const PortSpec& port) { return port.size != 1; });
+  check(!has_sizes || o.batch == 1, node, "batch", o.batch, "not together with an input's size");
+  check(!has_sizes || (o.window == 1 && o.stride == 1), node, "window", o.window,
+        "not together with an input's size");
+  check(!o.per_source || o.batch == 1, node, "batch", o.batch, "not together with per=\"source\"");
   check(o.capacity >= 1, node, "capacity", o.capacity, "at least 1");
   check(o.in_flight >= 1, node, "in_flight", o.in_flight, "at least 1");
   check(o.every_ms >= 0, node, "every_ms", o.every_ms, "at least 0");

@@ -28,7 +28,8 @@ std::string detail::type_name(const std::type_info& type) {
   const std::unique_ptr<char, void (*)(void*)> name(
       abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
   std::string text = name ? name.get() : type.name();
-  replace_all(text, "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >",
+  replace_all(text,
+              "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >",
               "std::string");
   replace_all(text, "penstock::", "");
   return text;
@@ -44,7 +45,7 @@ struct MessagePool {
   };
   struct Shared {
     SpinLock lock;
-    MessageData* batches = nullptr;  // the first of each batch; `siblings` counts, storage links
+    MessageData* batches = nullptr;  // the first of each batch; storage links
   };
 
   MessageData* free = nullptr;
@@ -115,10 +116,10 @@ thread_local MessagePool pool;
 
 MessageData* MessageData::allocate() { return pool.allocate(); }
 
-Ref<MessageData> MessageData::gap(const Origin& origin, std::uint64_t count) {
+Ref<MessageData> MessageData::gap(const Origin& origin, std::uint64_t weight) {
   MessageData* message = allocate();
   message->origin = origin;
-  message->gap_count = count;
+  message->weight = weight;
   return Ref<MessageData>::adopt(message);
 }
 
@@ -150,16 +151,16 @@ void MessageData::become_gap() {
 void MessageData::clear() {
   become_gap();
   origin = {};
-  gap_count = 1;
+  weight = kWhole;
   time_ns = -1;
   born_ns = 0;
   if (metadata) metadata.reset();
-  siblings = 0;
   is_given = false;
 }
 
 void MessageData::inherit(const MessageData& other) {
   origin = other.origin;
+  weight = other.weight;
   time_ns = other.time_ns;
   born_ns = other.born_ns;
   if (!metadata && other.metadata) metadata = other.metadata;

@@ -17,9 +17,16 @@ namespace penstock {
 
 class MessageData : public RefCounted<MessageData> {
  public:
+  /// What one sender tells of one number of a source, values and gaps together.
+  static constexpr std::uint64_t kWhole = std::uint64_t{1} << 40;
+
   [[nodiscard]] static MessageData* allocate();
-  /// Says that nothing comes for `count` numbers from this origin on.
-  [[nodiscard]] static Ref<MessageData> gap(const Origin& origin, std::uint64_t count = 1);
+  /// Says that nothing comes for that part of the origin's number.
+  [[nodiscard]] static Ref<MessageData> gap(const Origin& origin, std::uint64_t weight);
+  /// What comes in place of that message: nothing.
+  [[nodiscard]] static Ref<MessageData> gap_for(const MessageData& message) {
+    return gap(message.origin, message.weight);
+  }
 
   /// Another message with the same value, for an origin of its own.
   [[nodiscard]] static Ref<MessageData> share(MessageData& other);
@@ -51,25 +58,25 @@ class MessageData : public RefCounted<MessageData> {
   }
   /// Drops the value: a gap remains.
   void become_gap();
-  /// Origin, time and metadata of another.
+  /// Origin, weight, time and metadata of another.
   void inherit(const MessageData& other);
 
   const ValueType* type = nullptr;
   Origin origin;
-  std::uint64_t gap_count = 1;
+  /// The part of its number that it is: several that one activation emitted share one's.
+  std::uint64_t weight = kWhole;
   std::int64_t time_ns = -1;
   /// When the source emitted it, on the clock of now_ns(); 0 if unknown.
   std::int64_t born_ns = 0;
   std::shared_ptr<const Metadata> metadata;
   /// The stream that it was emitted on, if one was named or used.
   Ref<order::Stream> stream;
-  /// How many its activation emitted on the port, if it has a sub-number.
-  std::uint32_t siblings = 0;
   /// Its emitter gives up the value: a consumer that writes may have it without a copy.
   bool is_given = false;
   /// Has the value, if this one has not.
   Ref<MessageData> sharer;
   MessageData* next = nullptr;  // in a list of free or of dropped messages
+  std::uint64_t after = 0;      // of a dropped one: entries of its ring that come before it
   alignas(16) std::byte storage[detail::kValueBytes];
 
  private:

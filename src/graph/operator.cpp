@@ -184,7 +184,8 @@ void Operator::start() {}
 void Operator::stop() {}
 bool Operator::ready() { return true; }
 Context& Operator::context() const {
-  if (context_ == nullptr) throw_error<GraphError>("operator: its context lives from start() to stop()");
+  if (context_ == nullptr)
+    throw_error<GraphError>("operator: its context lives from start() to stop()");
   return *context_;
 }
 

@@ -7,6 +7,9 @@
 namespace penstock::graph {
 namespace {
 
+// More senders than that of one number are not counted.
+constexpr std::uint64_t kMostTells = 1 << 20;
+
 class Compiler {
  public:
   Compiler(const Graph& graph, StreamPolicy streams) : graph_(graph), streams_(streams) {}
@@ -47,7 +50,10 @@ class Compiler {
   void add_edges() {
     for (const EdgeSpec& edge : graph_.edges()) {
       const NodeSpec& to = spec(static_cast<std::size_t>(edge.to));
-      const PortSpec& port = to.inputs[static_cast<std::size_t>(edge.to_port)];
+      const NodeSpec& from = spec(static_cast<std::size_t>(edge.from));
+      const PortSpec& output = from.outputs[static_cast<std::size_t>(edge.from_port)];
+      const PortSpec& input = to.inputs[static_cast<std::size_t>(edge.to_port)];
+      const PortSpec& port = output.is_policy_set ? output : input;  // a sender's word comes first
       PlannedEdge planned;
       planned.from = static_cast<std::uint32_t>(edge.from);
       planned.from_port = static_cast<std::uint32_t>(edge.from_port);
@@ -138,19 +144,53 @@ class Compiler {
     for (std::uint32_t n = 0; n < count(); ++n) {
       if (plan_.nodes[n].is_source || spec(n).is_loop) plan_.sources.push_back(n);
     }
-    plan_.carries.assign(plan_.edges.size() * plan_.sources.size(), false);
-    for (std::size_t s = 0; s < plan_.sources.size(); ++s) {
-      auto reached = reachable(plan_.sources[s]);
-      reached[plan_.sources[s]] = true;
-      for (std::size_t e = 0; e < plan_.edges.size(); ++e) {
-        plan_.carries[e * plan_.sources.size() + s] = reached[plan_.edges[e].from];
-      }
-    }
+    count_tells();
     for (PlannedNode& node : plan_.nodes) {
       const auto index = static_cast<std::uint32_t>(&node - plan_.nodes.data());
       if (!spec(index).options.per_source) continue;
       node.instances = std::max(1u, sources_into(index));
     }
+  }
+
+  // A result has the origin of its node's lead, so a source goes on only from the input that leads.
+  void count_tells() {
+    const std::size_t sources = plan_.sources.size();
+    plan_.tells.assign(plan_.edges.size() * sources, 0);
+    for (std::size_t s = 0; s < sources; ++s) {
+      bool has_changed = true;
+      for (std::size_t round = 0; has_changed && round <= 2 * count(); ++round) {
+        has_changed = false;
+        for (std::size_t e = 0; e < plan_.edges.size(); ++e) {
+          std::uint32_t& tells = plan_.tells[e * sources + s];
+          const std::uint32_t now = tells_from(plan_.edges[e].from, s);
+          has_changed = has_changed || now != tells;
+          tells = now;
+        }
+      }
+      if (!plan_.nodes[plan_.sources[s]].is_source) continue;
+      const auto reached = reachable(plan_.sources[s]);
+      for (std::size_t n = 0; n < count(); ++n) {
+        plan_.nodes[n].is_driven = plan_.nodes[n].is_driven || reached[n];
+      }
+    }
+  }
+
+  [[nodiscard]] std::uint32_t tells_from(std::uint32_t n, std::size_t source) const {
+    const PlannedNode& node = plan_.nodes[n];
+    const auto& inputs = spec(n).inputs;
+    const auto required =
+        std::ranges::find_if(inputs, [](const PortSpec& port) { return !port.is_optional; });
+    const bool any_leads = required == inputs.end() && inputs.size() > 1;
+    const auto lead = required == inputs.end() ? 0 : required - inputs.begin();
+    std::uint64_t tells = plan_.sources[source] == n ? 1 : 0;
+    for (std::uint32_t e = 0; e < plan_.edges.size(); ++e) {
+      const PlannedEdge& edge = plan_.edges[e];
+      if (edge.to != n || !plan_.edge_carries(e, static_cast<std::uint32_t>(source))) continue;
+      if (!any_leads && edge.to_port != static_cast<std::uint32_t>(lead)) continue;
+      tells += any_leads ? kUnknownTells : plan_.edge_tells(e, static_cast<std::uint32_t>(source));
+    }
+    if (tells != 0 && (node.is_in_cycle || tells > kMostTells)) return kUnknownTells;
+    return static_cast<std::uint32_t>(tells);
   }
 
   [[nodiscard]] std::uint32_t sources_into(std::uint32_t node) const {

@@ -10,6 +10,9 @@
 
 namespace penstock::graph {
 
+/// Of Plan::tells: nobody knows how often, as in a cycle.
+inline constexpr std::uint32_t kUnknownTells = UINT32_MAX;
+
 struct PlannedEdge {
   std::uint32_t from = 0;
   std::uint32_t from_port = 0;
@@ -51,6 +54,8 @@ struct PlannedNode {
   std::uint32_t rank = 0;
   bool is_source = false;
   bool is_in_cycle = false;
+  /// A source leads to it.
+  bool is_driven = false;
 
   friend bool operator==(const PlannedNode&, const PlannedNode&) = default;
 };
@@ -62,13 +67,17 @@ struct Plan {
   std::vector<PlannedPort> outputs;
   std::vector<std::uint32_t> in_edges;
   std::vector<std::uint32_t> out_edges;
-  /// For each edge and each source node, at [edge * sources + source]: does it carry its messages?
-  std::vector<bool> carries;
+  /// For each edge and each source, at [edge * sources + source]: how often each of its numbers is
+  /// told of on it, by a value or a gap; 0: messages of that origin never come.
+  std::vector<std::uint32_t> tells;
   /// Node of each source, by the number that origins have.
   std::vector<std::uint32_t> sources;
 
+  [[nodiscard]] std::uint32_t edge_tells(std::uint32_t edge, std::uint32_t source) const {
+    return source < sources.size() ? tells[edge * sources.size() + source] : 0;
+  }
   [[nodiscard]] bool edge_carries(std::uint32_t edge, std::uint32_t source) const {
-    return source < sources.size() && carries[edge * sources.size() + source];
+    return edge_tells(edge, source) != 0;
   }
   /// For people, a line for each node and edge.
   [[nodiscard]] std::string text() const;

@@ -37,9 +37,9 @@ void SettingReader::check_all_read() const {
     if (std::ranges::find(known_, setting.name) != known_.end()) continue;
     const std::vector<std::string_view> names(known_.begin(), known_.end());
     const std::string_view near = nearest(setting.name, names);
-    throw_error<GraphError>("{}: no setting \"{}\"; {}", owner_, setting.name,
-                            near.empty() ? std::string("it has none")
-                                         : fmt::format("did you mean \"{}\"?", near));
+    throw_error<GraphError>(
+        "{}: no setting \"{}\"; {}", owner_, setting.name,
+        near.empty() ? std::string("it has none") : fmt::format("did you mean \"{}\"?", near));
   }
 }
 

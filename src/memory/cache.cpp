@@ -18,6 +18,8 @@ constexpr int kLookOldest = 2;
 
 std::atomic<void (*)()> pressure_hook{nullptr};
 
+thread_local std::int64_t allocated = 0;
+
 std::int64_t default_limit(Device device) {
   const backend::MemoryInfo info = backend::of(device).memory_info(device.index);
   const std::int64_t share = info.total_bytes / (device.is_cpu() ? 4 : 2);
@@ -54,6 +56,13 @@ Cache::Cache(Device device, std::uint32_t index)
       homes_(index),
       limit_(default_limit(device)) {}
 
+std::int64_t Cache::allocated_here() { return allocated; }
+
+bool Cache::has_room(std::int64_t bytes) const {
+  const std::int64_t left = limit_.load() - total_.load();
+  return left >= bytes || left + idle_bytes() >= bytes;
+}
+
 Home& Cache::home_of(const order::Stream* stream) {
   return stream == nullptr ? homes_.of_thread() : homes_.of(stream->slot());
 }
@@ -64,6 +73,7 @@ Ref<Block> Cache::allocate(std::size_t bytes, order::Stream* stream) {
     throw_error<OutOfMemory>("allocate: {} bytes is more than any device has", bytes);
   }
   const std::uint32_t wanted = size_class(bytes);
+  allocated += bytes_of(wanted);
   const order::Slot* slot = stream == nullptr ? nullptr : &stream->slot();
   Home& home = home_of(stream);
   Block* block = nullptr;
@@ -154,7 +164,7 @@ Ref<Block> Cache::hand_out(Block& block, Home& home) {
     const std::lock_guard guard(block.lock_);
     block.uses_.merge_into_writes();
   }
-  if (block.shadow_) block.shadow_->accesses.clear();
+  if (block.shadow_) block.shadow_->clear();
   block.reset_refs();
   return Ref<Block>::adopt(&block);
 }

@@ -30,6 +30,11 @@ class Cache {
   /// OutOfMemory names sizes, holders and what to try.
   [[nodiscard]] Ref<Block> allocate(std::size_t bytes, order::Stream* stream);
 
+  /// Bytes that the calling thread was given so far, by all caches; it only grows.
+  [[nodiscard]] static std::int64_t allocated_here();
+  /// True if so many bytes more can be live within the limit.
+  [[nodiscard]] bool has_room(std::int64_t bytes) const;
+
   [[nodiscard]] std::int64_t limit() const { return limit_.load(); }
   void set_limit(std::int64_t bytes);
   [[nodiscard]] Stats stats();

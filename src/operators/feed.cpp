@@ -137,9 +137,7 @@ void Hatch::detach() {
 
 Put Feed::put(MessageRef message, std::int64_t deadline_ns) {
   std::unique_lock guard(mutex_);
-  const auto has_news = [this] {
-    return is_closed_ || has_ended_ || messages_.size() < capacity_;
-  };
+  const auto has_news = [this] { return is_closed_ || has_ended_ || messages_.size() < capacity_; };
   if (!wait(changed_, guard, deadline_ns, has_news)) return Put::full;
   if (is_closed_) return Put::closed;
   if (has_ended_) return Put::ended;

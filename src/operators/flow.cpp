@@ -101,6 +101,7 @@ Op make_op(OperatorMaker maker, OperatorOptions options, std::vector<Setting> se
 
 Flow make_loop(std::vector<Message> first) {
   std::vector<operators::MessageRef> messages;
+  messages.reserve(first.size());
   for (Message& each : first) messages.push_back(operators::MessageRef::adopt(each.leak()));
   return FlowAccess::connect(operators::loop(std::move(messages)), {});
 }

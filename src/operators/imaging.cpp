@@ -102,13 +102,16 @@ graph::NodeSpec cvt_color(std::string src_format, std::string dst_format,
                           std::optional<std::string> matrix, std::optional<std::string> range,
                           OperatorOptions options) {
   const auto operation = [=](std::span<const Tensor> planes, const MessageData& message) {
+    const std::string format =
+        src_format.empty() ? word({}, message, "format", dst_format.c_str()) : src_format;
+    if (format == dst_format && planes.size() == 1) return planes.front();
     const std::string own_matrix = word(matrix, message, "matrix", "bt601");
     const std::string own_range = word(range, message, "range", "limited");
     CvtColorOptions words;
     words.matrix = own_matrix;
     words.range = own_range;
-    return planes.size() == 1 ? penstock::cvt_color(planes.front(), src_format, dst_format, words)
-                              : penstock::cvt_color(planes, src_format, dst_format, words);
+    return planes.size() == 1 ? penstock::cvt_color(planes.front(), format, dst_format, words)
+                              : penstock::cvt_color(planes, format, dst_format, words);
   };
   return image_node("cvt_color", operation, std::move(options));
 }

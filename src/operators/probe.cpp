@@ -86,9 +86,9 @@ std::string first_values(const Tensor& tensor, int values) {
 std::string describe(const Tensor& tensor, const MessageData& message, int values) {
   std::string text = fmt::format("{} {}", describe_shape(tensor.shape()), tensor.dtype().name());
   if (!tensor.layout().empty()) text += fmt::format(" {}", tensor.layout().str());
-  text += " " + tensor.device().str();
+  text += fmt::format(" {}", tensor.device().str());
   if (message.stream) text += fmt::format(" stream {}", message.stream->id());
-  return text + " " + first_values(tensor, values);
+  return fmt::format("{} {}", text, first_values(tensor, values));
 }
 
 template <class T>

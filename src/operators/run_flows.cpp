@@ -12,8 +12,7 @@
 namespace penstock {
 namespace {
 
-std::shared_ptr<runtime::Run> start_run(const std::vector<Flow>& flows,
-                                        const RunOptions& options) {
+std::shared_ptr<runtime::Run> start_run(const std::vector<Flow>& flows, const RunOptions& options) {
   const auto graph = detail::build(flows);
   auto run = runtime::Run::start(graph, runtime::from_public(options));
   operators::tell_end(*graph, *run);

@@ -53,13 +53,33 @@ std::string describe(const Race& race) {
       describe(race.earlier), describe(race.later));
 }
 
+// True if something was new.
+bool raise(Times& times, std::uint32_t actor, std::uint64_t time) {
+  if (times.size() <= actor) times.resize(actor + 1);
+  if (times[actor] >= time) return false;
+  times[actor] = time;
+  return true;
+}
+
+bool raise(Times& times, const Position& position) {
+  bool is_new = raise(times, position.actor, position.time);
+  for (std::uint32_t actor = 0; actor < position.behind->size(); ++actor) {
+    is_new = raise(times, actor, (*position.behind)[actor]) || is_new;
+  }
+  return is_new;
+}
+
 }  // namespace
 
 // All that the checker knows, under one lock.
 struct Book {
+  struct Known {
+    std::string name;
+    bool is_thread;
+    std::unique_ptr<Actor> tasks;  // of a stream, once one does something
+  };
   std::mutex mutex;
-  std::vector<std::string> actors;
-  std::vector<bool> is_thread;
+  std::vector<Known> actors;
   std::deque<Race> races;
   std::int64_t race_count = 0;
 
@@ -68,30 +88,34 @@ struct Book {
     return *book;
   }
 
-  static std::uint32_t index(const Actor& actor) { return actor.index_; }
+  void add(Actor& actor, std::string name, bool is_thread) {
+    actor.index_ = static_cast<std::uint32_t>(actors.size());
+    actors.push_back({std::move(name), is_thread, nullptr});
+  }
+  Actor& tasks_of(std::uint32_t stream) {
+    if (!actors[stream].tasks) {
+      auto tasks = std::unique_ptr<Actor>(new Actor);
+      add(*tasks, actors[stream].name, false);
+      actors[stream].tasks = std::move(tasks);
+    }
+    return *actors[stream].tasks;
+  }
   static Position position(Actor& actor) {
     if (!actor.shared_) actor.shared_ = std::make_shared<const Times>(actor.behind_);
-    return {actor.index_, actor.time_, actor.shared_};
+    return {actor.index_, actor.time_, actor.shared_, {}};
   }
   static Position tick(Actor& actor) {
     ++actor.time_;
     return position(actor);
   }
-  static void raise(Actor& actor, std::uint32_t index, std::uint64_t time) {
-    if (index == actor.index_) return;
-    if (actor.behind_.size() <= index) actor.behind_.resize(index + 1);
-    if (actor.behind_[index] >= time) return;
-    actor.behind_[index] = time;
-    actor.shared_.reset();
-  }
   static void join(Actor& actor, const Position& position) {
-    if (!position.is_set()) return;
-    raise(actor, position.actor, position.time);
-    for (std::uint32_t index = 0; index < position.behind->size(); ++index) {
-      raise(actor, index, (*position.behind)[index]);
-    }
+    if (position.is_set() && raise(actor.behind_, position)) actor.shared_.reset();
   }
-  static Position& task_position(TaskScope& scope) { return scope.position_; }
+  // The calling thread, or the tasks of the stream whose task it runs.
+  static Actor& caller(Actor& thread) {
+    return task_scope != nullptr ? *task_scope->tasks_ : thread;
+  }
+  static Moment task() { return task_scope != nullptr ? task_scope->task_ : Moment{}; }
 
   void report(const std::vector<Race>& found) {
     for (const Race& race : found) {
@@ -113,59 +137,74 @@ Actor& thread_actor() {
   return actor;
 }
 
-Position host_position_locked() {
-  return task_scope != nullptr ? Book::task_position(*task_scope) : Book::position(thread_actor());
+// Remembers of an access what a wait for its tensor covers.
+void add_to(Position& sum, const Position& position) {
+  auto behind = sum.is_set() ? std::make_shared<Times>(*sum.behind) : std::make_shared<Times>();
+  raise(*behind, position);
+  if (sum.is_set()) raise(*behind, sum);
+  sum = {position.actor, position.time, std::move(behind), {}};
+}
+
+// The newest access of each actor to the same bytes stands for its older ones; where there are none
+// such the oldest of all goes.
+void forget_some(Shadow& shadow) {
+  std::vector<Access> kept;
+  for (auto one = shadow.accesses.rbegin(); one != shadow.accesses.rend(); ++one) {
+    const bool is_known = std::ranges::any_of(kept, [&](const Access& later) {
+      return later.position.actor == one->position.actor && later.is_write == one->is_write &&
+             later.range == one->range;
+    });
+    if (!is_known) kept.push_back(std::move(*one));
+  }
+  std::ranges::reverse(kept);
+  if (kept.size() == kAccessesKept) {
+    const Access& oldest = kept.front();
+    if (oldest.is_write) add_to(shadow.forgotten_writes, oldest.position);
+    add_to(shadow.forgotten, oldest.position);
+    kept.erase(kept.begin());
+  }
+  shadow.accesses = std::move(kept);
 }
 
 }  // namespace
 
+bool Position::reaches(const Moment& moment) const {
+  if (moment.actor == actor) return moment.time <= time;
+  if (moment.actor == task.actor && moment.time <= task.time) return true;
+  return moment.actor < behind->size() && moment.time <= (*behind)[moment.actor];
+}
+
 bool Position::covers(const Position& other) const {
-  if (actor == other.actor) return time >= other.time;
-  return other.actor < behind->size() && (*behind)[other.actor] >= other.time;
+  return reaches({other.actor, other.time}) || (other.task.is_set() && reaches(other.task));
 }
 
-bool overlaps(const Range& a, const Range& b) {
-  if (a.run <= 0 || b.run <= 0 || a.begin >= b.end() || b.begin >= a.end()) return false;
-  if (a.rows == 1 && b.rows == 1) return true;
-  const Range& few = a.rows <= b.rows ? a : b;
-  const Range& many = a.rows <= b.rows ? b : a;
-  for (std::int64_t row = 0; row < few.rows; ++row) {
-    const std::int64_t begin = few.begin + row * few.pitch;
-    const std::int64_t end = begin + few.run;
-    if (many.rows == 1 || many.pitch == 0) {
-      if (begin < many.begin + many.run && many.begin < end) return true;
-      continue;
-    }
-    // The last run of `many` that begins before `end`.
-    const std::int64_t last = std::min((end - 1 - many.begin) / many.pitch, many.rows - 1);
-    if (end > many.begin && last >= 0 && many.begin + last * many.pitch + many.run > begin) {
-      return true;
-    }
-  }
-  return false;
+void Shadow::clear() {
+  accesses.clear();
+  forgotten_writes = {};
+  forgotten = {};
 }
 
-Actor::Actor(std::string name, bool is_thread) : name_(std::move(name)) {
+Actor::Actor(std::string name, bool is_thread) {
   Book& book = Book::get();
   const std::lock_guard guard(book.mutex);
-  index_ = static_cast<std::uint32_t>(book.actors.size());
-  book.actors.push_back(name_);
-  book.is_thread.push_back(is_thread);
+  book.add(*this, std::move(name), is_thread);
 }
 
 bool is_on() { return current_mode() != OrderCheck::off; }
 void set_mode(OrderCheck value) { mode.store(static_cast<int>(value)); }
 
 Position host_access() {
-  Actor& actor = thread_actor();
+  Actor& thread = thread_actor();
   const std::lock_guard guard(Book::get().mutex);
-  return task_scope != nullptr ? Book::task_position(*task_scope) : Book::tick(actor);
+  Position position = Book::tick(Book::caller(thread));
+  position.task = Book::task();
+  return position;
 }
 
 Position enqueue(Actor& stream) {
-  thread_actor();
+  Actor& thread = thread_actor();
   const std::lock_guard guard(Book::get().mutex);
-  Book::join(stream, host_position_locked());
+  Book::join(stream, Book::position(Book::caller(thread)));
   return Book::tick(stream);
 }
 
@@ -175,29 +214,19 @@ Position now(Actor& stream) {
 }
 
 void wait(Actor& stream, const Position& position) {
-  thread_actor();
+  Actor& thread = thread_actor();
   const std::lock_guard guard(Book::get().mutex);
-  Book::join(stream, host_position_locked());
+  Book::join(stream, Book::position(Book::caller(thread)));
   Book::join(stream, position);
 }
 
 void host_wait(const Position& position) {
   if (!position.is_set()) return;
-  Actor& actor = thread_actor();
+  Actor& thread = thread_actor();
   const std::lock_guard guard(Book::get().mutex);
-  if (task_scope == nullptr) {
-    Book::join(actor, position);
-    return;
-  }
-  Position& task = Book::task_position(*task_scope);
-  auto behind = std::make_shared<Times>(*task.behind);
-  behind->resize(
-      std::max<std::size_t>({behind->size(), position.behind->size(), position.actor + 1u}));
-  for (std::size_t i = 0; i < position.behind->size(); ++i) {
-    (*behind)[i] = std::max((*behind)[i], (*position.behind)[i]);
-  }
-  (*behind)[position.actor] = std::max((*behind)[position.actor], position.time);
-  task.behind = std::move(behind);
+  // A task does not wait for what comes after it.
+  if (task_scope != nullptr && position.reaches(Book::task())) return;
+  Book::join(Book::caller(thread), position);
 }
 
 std::vector<Position> conflicts(const Shadow& shadow, bool is_write) {
@@ -206,6 +235,8 @@ std::vector<Position> conflicts(const Shadow& shadow, bool is_write) {
   for (const Access& access : shadow.accesses) {
     if (is_write || access.is_write) positions.push_back(access.position);
   }
+  const Position& forgotten = is_write ? shadow.forgotten : shadow.forgotten_writes;
+  if (forgotten.is_set()) positions.push_back(forgotten);
   return positions;
 }
 
@@ -219,21 +250,28 @@ void access(Shadow& shadow, const Position& position, const Range& range, bool i
                 is_write,
                 std::move(tag),
                 thread_name(),
-                book.actors[position.actor]};
+                book.actors[position.actor].name};
   std::vector<Race> found;
   for (const Access& earlier : shadow.accesses) {
     if (!earlier.is_write && !is_write) continue;
-    if (book.is_thread[earlier.position.actor] && book.is_thread[position.actor]) continue;
+    if (book.actors[earlier.position.actor].is_thread && book.actors[position.actor].is_thread) {
+      continue;
+    }
     if (!overlaps(earlier.range, range)) continue;
     if (position.covers(earlier.position) || earlier.position.covers(position)) continue;
     found.push_back({earlier, access});
   }
-  if (shadow.accesses.size() == kAccessesKept) shadow.accesses.erase(shadow.accesses.begin());
+  if (shadow.accesses.size() == kAccessesKept) forget_some(shadow);
   shadow.accesses.push_back(std::move(access));
   book.report(found);
 }
 
-TaskScope::TaskScope(const Position& position) : position_(position), outer_(task_scope) {
+TaskScope::TaskScope(const Position& position)
+    : task_{position.actor, position.time}, outer_(task_scope) {
+  Book& book = Book::get();
+  const std::lock_guard guard(book.mutex);
+  tasks_ = &book.tasks_of(position.actor);
+  Book::join(*tasks_, {position.actor, position.time - 1, position.behind, {}});
   task_scope = this;
 }
 TaskScope::~TaskScope() { task_scope = outer_; }

@@ -1,14 +1,22 @@
 // The race checker (PENSTOCK_CHECK=order). An access that is not ordered, by waits and not by luck,
-// against an earlier conflicting one is a race: vector clocks over streams and host threads decide,
-// with exact numbers for each access and no bound on their count. Marks that happen to cover more
-// than was asked for do not count.
+// against an earlier conflicting one is a race, and each such pair is reported once: vector clocks
+// over streams, their tasks and host threads decide, with exact numbers for each access and no
+// bound on their count. Marks that happen to cover more than was asked for do not count.
 //
+// What orders: a stream's own order; what the calling thread (or task) did or waited for before it
+// enqueued; waits for events, streams and tensors. A wait for a tensor covers all accesses noted of
+// its memory that conflict. What a task waits for orders the rest of the task and what that
+// enqueues, not what is queued behind the task. Two host threads are taken as ordered against each
+// other (that is ThreadSanitizer's field).
+//
+// It sees what passes Penstock. Of each block it keeps some hundred accesses, and forgets first
+// those that a later one of the same stream or thread stands for.
 // Everything is under one lock: this is a tool for tests, not for production. Where the checker is
-// off only is_on() is called. It sees what passes Penstock; two host threads are taken as ordered
-// against each other (that is ThreadSanitizer's field).
+// off only is_on() is called.
 #pragma once
 
 #include "base/settings.hpp"
+#include "order/range.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -19,13 +27,25 @@ namespace penstock::order::check {
 
 using Times = std::vector<std::uint64_t>;  // by actor
 
+inline constexpr std::uint32_t kNoActor = UINT32_MAX;
+
+struct Moment {
+  std::uint32_t actor = kNoActor;
+  std::uint64_t time = 0;
+
+  [[nodiscard]] bool is_set() const { return actor != kNoActor; }
+};
+
 /// One moment of one actor and what that is ordered behind.
 struct Position {
-  std::uint32_t actor = UINT32_MAX;
+  std::uint32_t actor = kNoActor;
   std::uint64_t time = 0;
   std::shared_ptr<const Times> behind;
+  /// Inside a task: where that is on its stream. What is ordered behind the task is behind this.
+  Moment task;
 
-  [[nodiscard]] bool is_set() const { return actor != UINT32_MAX; }
+  [[nodiscard]] bool is_set() const { return actor != kNoActor; }
+  [[nodiscard]] bool reaches(const Moment& moment) const;
   [[nodiscard]] bool covers(const Position& other) const;
 };
 
@@ -35,17 +55,6 @@ struct Tag {
   std::string place;
   std::string label;
 };
-
-/// Addresses of bytes in runs: a strided view is `rows` runs of `run` bytes every `pitch` bytes.
-struct Range {
-  std::int64_t begin = 0;
-  std::int64_t run = 0;
-  std::int64_t rows = 1;
-  std::int64_t pitch = 0;
-
-  [[nodiscard]] std::int64_t end() const { return begin + (rows - 1) * pitch + run; }
-};
-[[nodiscard]] bool overlaps(const Range& a, const Range& b);
 
 struct Access {
   Position position;
@@ -57,23 +66,28 @@ struct Access {
   std::string actor_name;
 };
 
-/// What one block of memory has seen. Bounded: the oldest accesses are forgotten first.
+/// What one block of memory has seen.
 struct Shadow {
   std::vector<Access> accesses;
+  /// What a reader or a writer that waits for the tensor is behind, of accesses forgotten.
+  Position forgotten_writes;
+  Position forgotten;
   /// Address of the block, from which reports count bytes.
   std::int64_t base = 0;
+
+  /// The memory has another owner now.
+  void clear();
 };
 
-/// A stream, or a host thread.
+/// A stream, the tasks of a stream (one after another), or a host thread.
 class Actor {
  public:
   Actor(std::string name, bool is_thread);
-  [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   friend struct Book;
-  std::string name_;
-  std::uint32_t index_;
+  Actor() = default;
+  std::uint32_t index_ = kNoActor;
   std::uint64_t time_ = 0;
   Times behind_;
   std::shared_ptr<const Times> shared_;
@@ -83,7 +97,7 @@ class Actor {
 /// For tests: takes the place of PENSTOCK_CHECK.
 void set_mode(OrderCheck mode);
 
-/// A new moment of the calling thread; while it runs a task, the moment of that task.
+/// A new moment of the calling thread; while it runs a task, of that task.
 [[nodiscard]] Position host_access();
 /// What the calling thread (or task) is ordered behind goes on to the stream.
 [[nodiscard]] Position enqueue(Actor& stream);
@@ -106,7 +120,8 @@ class TaskScope {
   TaskScope& operator=(const TaskScope&) = delete;
 
  private:
-  Position position_;
+  Moment task_;
+  Actor* tasks_;
   TaskScope* outer_;
   friend struct Book;
 };

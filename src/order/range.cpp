@@ -35,16 +35,13 @@ class Sums {
  public:
   explicit Sums(std::span<Level> levels) {
     count_ = merge(levels);
-    std::reverse_copy(levels.begin(), levels.begin() + static_cast<std::ptrdiff_t>(count_),
-                      rest_.begin());
     for (std::size_t i = count_; i-- > 0;) {
-      Rest& rest = rest_[i];
       const Rest& inner = rest_[i + 1];
-      rest.divisor = std::gcd(rest.level.stride, inner.divisor);
-      rest.is_dense = inner.is_dense &&
-                      (i + 1 == count_ || rest.level.stride <= inner.reach + inner.divisor) &&
-                      (i + 1 == count_ || rest.divisor == inner.divisor);
-      rest.reach = inner.reach + Wide{rest.level.stride} * (rest.level.count - 1);
+      const Level level = levels[count_ - 1 - i];
+      const bool fits = i + 1 == count_ || (level.stride % inner.divisor == 0 &&
+                                            level.stride <= inner.reach + inner.divisor);
+      rest_[i] = {level, inner.reach + Wide{level.stride} * (level.count - 1),
+                  std::gcd(level.stride, inner.divisor), inner.is_dense && fits};
     }
   }
 
@@ -56,11 +53,6 @@ class Sums {
  private:
   // This level and the smaller ones.
   struct Rest {
-    Rest() = default;
-    Rest& operator=(const Level& from) {
-      level = from;
-      return *this;
-    }
     Level level;
     Wide reach = 0;            // the largest sum
     std::int64_t divisor = 0;  // of all strides, and so of all sums

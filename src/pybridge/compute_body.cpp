@@ -3,7 +3,6 @@
 #include "base/nearest.hpp"
 #include "base/throw.hpp"
 #include "pybridge/body_scope.hpp"
-#include "pybridge/containers.hpp"
 #include "pybridge/names.hpp"
 #include "pybridge/place.hpp"
 #include "pybridge/stream_objects.hpp"
@@ -49,7 +48,13 @@ void ComputeBody::stop() {
     }
   } const last{*this};
   const nb::object object = object_;
-  in_python([&] { object.attr("stop")(); });
+  try {
+    in_python([&] { object.attr("stop")(); });
+  } catch (...) {
+    release_streams();
+    throw;
+  }
+  release_streams();
   PythonBody::stop();
   in_python([&] { nb::setattr(object, "context", nb::none()); });
 }
@@ -121,10 +126,18 @@ void ComputeBody::send(nb::handle value, nb::handle port, nb::handle stream, boo
       throw_error<GraphError>("{}: with batch= what is emitted is a list of {}", node_->name,
                               activation.items());
     }
-    for (std::size_t i = 0; i < activation.items(); ++i) emit(p, value[i], i);
+    for (std::size_t i = 0; i < activation.items(); ++i) {
+      const nb::object item = value[i];
+      if (!item.is_none()) activation.emit(p, staged(item, p, stream, give), i);
+    }
     return;
   }
-  graph::MessageRef message = message_of(value, node_->has_cpp_consumer[p]);
+  activation.emit(p, staged(value, p, stream, give));
+}
+
+graph::MessageRef ComputeBody::staged(nb::handle value, std::uint32_t port, nb::handle stream,
+                                      bool give) const {
+  graph::MessageRef message = message_of(value, node_->has_cpp_consumer[port]);
   message->is_given = give;
   if (!stream.is_none()) {
     const auto on = stream_from(stream);
@@ -133,16 +146,49 @@ void ComputeBody::send(nb::handle value, nb::handle port, nb::handle stream, boo
     const auto note = [&](const Tensor& tensor) {
       note_use(tensor.impl(), on->impl(), true, false, tag);
     };
-    if (message->tensor() == nullptr && !is_container(value)) {
+    if (message->tensor() == nullptr) {
       message = message_of(value, true);
       message->is_given = give;
     }
     message->for_each_tensor(note);
     message->stream = Ref<order::Stream>::share(&on->impl());
   }
-  activation.emit(p, std::move(message));
+  return message;
 }
 
 void ComputeBody::end() { running("end").end(); }
+
+void ComputeBody::set_number(std::uint64_t number) {
+  running("_set_number").origin.number = number;
+}
+
+nb::object ComputeBody::stream() {
+  if (!own_stream_.is_valid()) {
+    nb::object own = stream_object(Stream(Ref<order::Stream>::share(&runner().stream()).leak()));
+    if (node_->stream_pool) nb::handle(node_->stream_pool.get()).attr("_count")(own);
+    own_stream_ = std::move(own);
+  }
+  return own_stream_;
+}
+
+nb::object ComputeBody::extra_stream(const std::string& name) {
+  if (!node_->stream_pool) {
+    return stream_object(Stream(Ref<order::Stream>::share(&runner().extra_stream(name)).leak()));
+  }
+  if (!pooled_.contains(name.c_str())) {
+    pooled_[name.c_str()] = nb::handle(node_->stream_pool.get()).attr("acquire")();
+  }
+  return pooled_[name.c_str()];
+}
+
+void ComputeBody::release_streams() {
+  if (!node_->stream_pool) return;
+  in_python([&] {
+    const nb::handle pool = node_->stream_pool.get();
+    for (auto [name, taken] : pooled_) pool.attr("release")(taken);
+    if (own_stream_.is_valid()) pool.attr("_uncount")(own_stream_);
+    pooled_.clear();
+  });
+}
 
 }  // namespace penstock::pybridge

@@ -38,7 +38,14 @@ PyRef take_python_error() {
 }
 
 bool PythonFailure::is_fatal() const {
-  return PyErr_GivenExceptionMatches(exception(), registry().fatal) != 0;
+  if (PyErr_GivenExceptionMatches(exception(), registry().fatal) != 0) return true;
+  if (PyErr_GivenExceptionMatches(exception(), PyExc_Exception) == 0) return true;  // SystemExit
+  // Those of PyTorch and CuPy have no class in common with ours.
+  for (nb::handle base : nb::borrow<nb::tuple>(nb::handle(exception()).type().attr("__mro__"))) {
+    const auto name = nb::cast<std::string>(base.attr("__name__"));
+    if (name == "OutOfMemoryError" || name == "AcceleratorError") return true;
+  }
+  return false;
 }
 
 nb::object exception_object(const std::exception_ptr& error) {

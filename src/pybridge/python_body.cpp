@@ -135,6 +135,7 @@ void PythonBody::call(graph::Activation& activation) {
     const BodyScope scope(*this);
     result = in_python([&]() -> nb::object {
       if (node_->kind == BodyKind::call) return call_with_arguments(activation);
+      if (node_->kind == BodyKind::expand) return nb::list(call_with_arguments(activation));
       PyObject* next = PyIter_Next(object_.ptr());
       if (next == nullptr && PyErr_Occurred() != nullptr) throw nb::python_error();
       return nb::steal(next);
@@ -144,7 +145,11 @@ void PythonBody::call(graph::Activation& activation) {
     activation.end();
     return;
   }
-  emit_result(activation, result);
+  if (node_->kind != BodyKind::expand) {
+    emit_result(activation, result);
+    return;
+  }
+  for (nb::handle item : nb::borrow<nb::list>(result)) emit_result(activation, item);
 }
 
 void PythonBody::emit_result(graph::Activation& activation, nb::handle result) {
@@ -234,7 +239,6 @@ graph::MessageRef PythonBody::copy(const MessageData& message) {
         nb::type_name(nb::handle(object).type()).c_str());
   });
   own->inherit(message);
-  own->siblings = message.siblings;
   return own;
 }
 

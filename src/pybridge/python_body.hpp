@@ -17,6 +17,7 @@ namespace penstock::pybridge {
 
 enum class BodyKind : std::uint8_t {
   call,     // a callable: inputs are its arguments, what it returns is emitted
+  expand,   // the same, but it returns an iterable: each item is emitted
   iterate,  // an iterable: each item is emitted
   compute,  // an object with compute(inputs, outputs, context)
 };
@@ -28,7 +29,8 @@ struct PythonNode {
   /// make(instance) gives the callable, iterable or object; or a tuple of it and what is called at
   /// the end.
   PyRef make;
-  PyRef ready;  // may be empty
+  PyRef ready;        // may be empty
+  PyRef stream_pool;  // may be empty
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
   std::vector<bool> is_list;      // inputs that come as lists

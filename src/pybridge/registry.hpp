@@ -14,6 +14,7 @@ struct Registry {
   PyObject* start_thread = nullptr;  // starts a daemon thread: "lane" or "retire"
   PyObject* errors = nullptr;        // dict: name -> class
   PyObject* image = nullptr;         // Image
+  PyObject* image_batch = nullptr;   // an ImageBatch of a list or tuple, or None
   PyObject* origin = nullptr;        // Origin(source, number, sub)
   PyObject* fatal = nullptr;         // tuple of the exceptions that no on_error passes over
   unsigned long main_thread = 0;     // identity of the thread that handles signals

@@ -64,6 +64,23 @@ bool is_plain(PyObject* object) {
          PyUnicode_CheckExact(object) || PyBool_Check(object) || PyBytes_CheckExact(object);
 }
 
+// The tensors in a container, other libraries' arrays too.
+void collect(nb::handle value, std::vector<Tensor>& into, int depth = 0) {
+  constexpr int kDeepest = 4;
+  if (is_plain(value.ptr())) return;
+  if (const Tensor* own = own_tensor(value); own != nullptr) {
+    into.push_back(*own);
+  } else if (!is_container(value)) {
+    if (auto wrapped = wrap(value)) into.push_back(*std::move(wrapped));
+  } else if (depth < kDeepest) {
+    const bool is_dict = PyDict_Check(value.ptr());
+    const nb::object items = is_image(value) ? nb::object(value.attr("planes"))
+                             : is_dict       ? nb::object(value.attr("values")())
+                                             : nb::borrow(value);
+    for (nb::handle item : items) collect(item, into, depth + 1);
+  }
+}
+
 template <class T>
 const T* get(const MessageData& message) {
   if (*message.type->info != typeid(T)) return nullptr;
@@ -85,7 +102,7 @@ Ref<MessageData> message_of(nb::handle object, bool for_cpp) {
       container = plain;
       if (for_cpp) {
         tensors = std::make_unique<std::vector<Tensor>>();
-        for_each_tensor(object, [&](const Tensor& one) { tensors->push_back(one); });
+        collect(object, *tensors);
       }
     } else if (for_cpp) {
       if (const auto wrapped = wrap(object)) {

@@ -82,7 +82,8 @@ Application::Node Application::add(detail::OperatorMaker maker, OperatorOptions 
 }
 
 void Application::add_flow(
-    Node from, Node to, std::initializer_list<std::pair<std::string_view, std::string_view>> ports) {
+    Node from, Node to,
+    std::initializer_list<std::pair<std::string_view, std::string_view>> ports) {
   if (!state_->composing) throw_error<GraphError>("application: add_flow is for compose()");
   if (ports.size() == 0) state_->composing->connect(from.index_, "", to.index_, "");
   for (const auto& [output, input] : ports) {

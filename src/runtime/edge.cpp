@@ -51,11 +51,11 @@ void Edge::push(MessageRef message) {
   if (message->is_gap() && !carries_gaps_) return;
   if (!ring_.has_room()) {
     if (policy_ == Policy::drop_newest || (policy_ == Policy::drop_oldest && message->is_gap())) {
-      drop(message.leak());
+      drop(message.leak(), ring_.pushed());
       return;
     }
     while (!ring_.has_room()) {
-      if (MessageData* oldest = ring_.pop()) drop(oldest);
+      if (MessageData* oldest = ring_.pop()) drop(oldest, 0);
     }
   }
   if (!message->is_gap()) add(passed_, 1);
@@ -68,40 +68,50 @@ void Edge::push(MessageRef message) {
 }
 
 // Whoever joins downstream has to know. Others may hold the message too: the gap is a new one.
-void Edge::drop(MessageData* message) {
+void Edge::drop(MessageData* message, std::uint64_t after) {
   const MessageRef dropped = MessageRef::adopt(message);
   if (!dropped->is_gap()) drops_.fetch_add(1, std::memory_order_relaxed);
   if (!carries_gaps_) return;
-  MessageData* gap = MessageData::gap(dropped->origin, dropped->gap_count).leak();
+  MessageData* gap = MessageData::gap_for(*dropped).leak();
+  gap->after = after;
   gap->next = dropped_.load(std::memory_order_relaxed);
   while (!dropped_.compare_exchange_weak(gap->next, gap)) {
   }
 }
 
+void Edge::take_dropped() {
+  MessageData* newest = dropped_.exchange(nullptr);
+  while (newest != nullptr) {
+    MessageData* next = std::exchange(newest->next, taken_);
+    taken_ = std::exchange(newest, next);
+  }
+}
+
 MessageRef Edge::pop() {
-  if (taken_ == nullptr && dropped_.load(std::memory_order_relaxed) != nullptr) {
-    taken_ = dropped_.exchange(nullptr);
-  }
-  if (taken_ != nullptr) {
-    MessageData* gap = std::exchange(taken_, taken_->next);
-    gap->next = nullptr;
-    return MessageRef::adopt(gap);
-  }
-  while (MessageData* message = ring_.pop()) {
+  if (taken_ == nullptr && dropped_.load(std::memory_order_relaxed) != nullptr) take_dropped();
+  while (true) {
+    if (taken_ != nullptr && ring_.popped() >= taken_->after) {
+      MessageData* gap = std::exchange(taken_, taken_->next);
+      gap->next = nullptr;
+      return MessageRef::adopt(gap);
+    }
+    std::uint64_t number = 0;
+    MessageData* message = ring_.pop(&number);
+    if (message == nullptr) {
+      if (taken_ == nullptr) return {};
+      continue;  // the producer took what was before it
+    }
     if (arrivals_) {
-      arrival_ns_ =
-          arrivals_[(ring_.popped() - 1) % ring_.capacity()].load(std::memory_order_relaxed);
+      arrival_ns_ = arrivals_[number % ring_.capacity()].load(std::memory_order_relaxed);
     }
-    if (max_age_ns >= 0 && !message->is_gap() && message->born_ns != 0 &&
-        now_ns() - message->born_ns > max_age_ns) {
-      const MessageRef late = MessageRef::adopt(message);
-      drops_.fetch_add(1, std::memory_order_relaxed);
-      if (carries_gaps_) return MessageData::gap(late->origin);
-      continue;
+    if (max_age_ns < 0 || message->is_gap() || message->born_ns == 0 ||
+        now_ns() - message->born_ns <= max_age_ns) {
+      return MessageRef::adopt(message);
     }
-    return MessageRef::adopt(message);
+    const MessageRef late = MessageRef::adopt(message);
+    drops_.fetch_add(1, std::memory_order_relaxed);
+    if (carries_gaps_) return MessageData::gap_for(*late);
   }
-  return {};
 }
 
 void Edge::notify_room() {

@@ -68,7 +68,8 @@ class Edge {
   std::int64_t max_age_ns = -1;
 
  private:
-  void drop(MessageData* message);
+  void drop(MessageData* message, std::uint64_t after);
+  void take_dropped();
 
   const Policy policy_;
   const bool carries_gaps_;
@@ -76,9 +77,10 @@ class Edge {
   std::atomic<bool> closed_{false};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> producer_waits_{false};
-  // What was dropped, as gaps, newest first. The producer pushes, the consumer takes all.
+  // What was dropped, as gaps, newest first. The producer pushes, the consumer takes all, and gives
+  // each out when its turn in the ring has come.
   std::atomic<MessageData*> dropped_{nullptr};
-  MessageData* taken_ = nullptr;  // of the consumer
+  MessageData* taken_ = nullptr;  // of the consumer, oldest first
   std::atomic<std::int64_t> drops_{0};
   std::atomic<std::int64_t> unpaired_{0};
   std::atomic<std::int64_t> copies_{0};

@@ -75,25 +75,32 @@ Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
 }
 
 Found Intake::next_window(graph::Activation& activation, MessageRef& gap) {
-  const Found found = next_tuple(gap);
-  if (found != Found::tuple) return found;
-  Window& window = windows_[tuple_.lead->origin.source];
-  if (window.tuples.size() == window_) window.tuples.erase(window.tuples.begin());
-  const Origin origin = tuple_.lead->origin;
-  window.tuples.push_back(std::move(tuple_));
-  tuple_ = {};
-  ++window.seen;
-  if (window.seen < window_ || (window.seen - window_) % stride_ != 0) {
-    gap = MessageData::gap(origin);
+  while (true) {
+    const Found found = next_tuple(gap);
+    if (found != Found::tuple) return found;
+    Window& window = windows_[tuple_.lead->origin.source];
+    if (window.tuples.size() == window_) window.tuples.erase(window.tuples.begin());
+    window.tuples.push_back(std::exchange(tuple_, {}));
+    ++window.seen;
+    const Tuple& newest = window.tuples.back();
+    if (window.seen >= window_ && (window.seen - window_) % stride_ == 0) {
+      fill(activation, window);
+      return Found::tuple;
+    }
+    if (newest.keeps_weight) continue;
+    gap = MessageData::gap_for(*newest.lead);
     return Found::gap;
   }
+}
+
+void Intake::fill(graph::Activation& activation, const Window& window) {
   for (std::size_t p = 0; p < ports_.size(); ++p) {
     activation.begin_port();
     for (const Tuple& tuple : window.tuples) activation.add(tuple.items[p]);
   }
   activation.end_ports();
   activation.add_lead(window.tuples.back().lead);
-  return Found::tuple;
+  activation.keeps_weight = window.tuples.back().keeps_weight;
 }
 
 void Intake::fill(graph::Activation& activation) {
@@ -105,6 +112,7 @@ void Intake::fill(graph::Activation& activation) {
   }
   activation.end_ports();
   activation.add_lead(tuple_.lead);
+  activation.keeps_weight = tuple_.keeps_weight;
 }
 
 void Intake::fill(graph::Activation& activation, std::vector<Tuple>& tuples, std::size_t count) {
@@ -115,6 +123,7 @@ void Intake::fill(graph::Activation& activation, std::vector<Tuple>& tuples, std
   activation.end_ports();
   for (std::size_t i = 0; i < count; ++i) {
     activation.add_lead(tuples[i].lead);
+    activation.keeps_weight = activation.keeps_weight || tuples[i].keeps_weight;
     tuples[i].clear();
   }
 }

@@ -38,7 +38,13 @@ class Intake {
   [[nodiscard]] Found next_batch(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_window(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_tuple(MessageRef& gap);
+  struct Window {
+    std::vector<Tuple> tuples;
+    std::uint64_t seen = 0;
+  };
+
   void fill(graph::Activation& activation);
+  void fill(graph::Activation& activation, const Window& window);
   void fill(graph::Activation& activation, std::vector<Tuple>& tuples, std::size_t count);
 
   const int batch_;
@@ -53,10 +59,6 @@ class Intake {
 
   std::vector<Tuple> gathered_;
   std::size_t count_ = 0;  // of gathered_ in use
-  struct Window {
-    std::vector<Tuple> tuples;
-    std::uint64_t seen = 0;
-  };
   std::map<std::uint32_t, Window> windows_;
 };
 

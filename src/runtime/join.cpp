@@ -77,7 +77,12 @@ class PositionJoiner final : public Joiner {
       const bool full = is_full(p);
       has_any = has_any || full;
       if (full || ports_[p].is_optional) continue;
-      if (ports_[p].is_over() && !gather(p, gap) && !is_full(p)) return Found::over;
+      if (ports_[p].is_over()) {
+        if (gather(p, gap)) return Found::gap;  // what came between the two looks
+        if (!is_full(p)) return Found::over;
+        has_any = true;
+        continue;
+      }
       is_ready = false;
     }
     if (!is_ready || !has_any) {
@@ -107,7 +112,12 @@ class PositionJoiner final : public Joiner {
         while (!messages[i]) {
           MessageRef message = port.edges[i]->pop();
           if (!message) break;
-          if (!message->is_gap()) messages[i] = std::move(message);
+          if (!message->is_gap()) {
+            messages[i] = std::move(message);
+          } else if (p == lead_) {
+            gap = std::move(message);
+            return true;
+          }
         }
       }
       return false;
@@ -170,39 +180,51 @@ class LatestJoiner final : public Joiner {
       : ports_(ports), lead_(lead_port(ports)), latest_(ports.size()) {}
 
   Found next(Tuple& tuple, MessageRef& gap) override {
-    bool all_over = true;
-    for (std::size_t i = 0; i < ports_.size(); ++i) {
-      const std::size_t p = turn_;
-      turn_ = turn_ + 1 == ports_.size() ? 0 : turn_ + 1;
-      MessageRef message = ports_[p].pull();
-      if (!message) {
-        const bool over = ports_[p].is_over();
-        // One that ended without a word leaves nothing to wait for.
-        if (over && !latest_[p] && !ports_[p].is_optional) return Found::over;
-        all_over = all_over && over;
-        continue;
-      }
-      if (message->is_gap()) {
-        all_over = false;
-        if (p != lead_) continue;
-        gap = std::move(message);
-        return Found::gap;
-      }
-      latest_[p] = std::move(message);
-      if (!is_complete()) {
-        all_over = false;
-        if (p != lead_) continue;
-        gap = MessageData::gap(latest_[p]->origin);
-        return Found::gap;
-      }
-      tuple.items = latest_;
-      tuple.lead = (latest_[lead_] ? latest_[lead_] : latest_[p]).get();
-      return Found::tuple;
+    if (gap_) {
+      gap = std::exchange(gap_, {});
+      return Found::gap;
     }
-    return all_over ? Found::over : Found::none;
+    while (true) {
+      bool all_over = true;
+      bool has_any = false;
+      for (std::size_t i = 0; i < ports_.size(); ++i) {
+        const std::size_t p = turn_;
+        turn_ = turn_ + 1 == ports_.size() ? 0 : turn_ + 1;
+        MessageRef message = ports_[p].pull();
+        if (!message) {
+          const bool over = ports_[p].is_over();
+          // One that ended without a word leaves nothing to wait for.
+          if (over && !latest_[p] && !ports_[p].is_optional) return Found::over;
+          all_over = all_over && over;
+          continue;
+        }
+        has_any = true;
+        if (take(p, std::move(message), tuple, gap)) return Found::tuple;
+        if (gap) return Found::gap;
+      }
+      if (!has_any) return all_over ? Found::over : Found::none;
+    }
   }
 
  private:
+  // True: a tuple. A lead's number ends when the next one comes.
+  bool take(std::size_t p, MessageRef message, Tuple& tuple, MessageRef& gap) {
+    if (message->is_gap()) {
+      if (p == lead_) gap = std::move(message);
+      return false;
+    }
+    if (p == lead_ && latest_[p]) gap_ = MessageData::gap_for(*latest_[p]);
+    latest_[p] = std::move(message);
+    if (!is_complete()) {
+      gap = std::exchange(gap_, {});
+      return false;
+    }
+    tuple.items = latest_;
+    tuple.lead = (latest_[lead_] ? latest_[lead_] : latest_[p]).get();
+    tuple.keeps_weight = true;
+    return true;
+  }
+
   [[nodiscard]] bool is_complete() const {
     for (std::size_t p = 0; p < ports_.size(); ++p) {
       if (!latest_[p] && !ports_[p].is_optional) return false;
@@ -213,6 +235,7 @@ class LatestJoiner final : public Joiner {
   std::span<InPort> ports_;
   std::size_t lead_;
   std::vector<MessageRef> latest_;
+  MessageRef gap_;  // of the lead before
   std::size_t turn_ = 0;
 };
 
@@ -244,7 +267,7 @@ class WithinJoiner final : public Joiner {
       heads_[oldest] = {};
       ports_[oldest].count_unpaired(*lonely);
       if (oldest != lead_) continue;
-      gap = MessageData::gap(lonely->origin);
+      gap = MessageData::gap_for(*lonely);
       return Found::gap;
     }
   }

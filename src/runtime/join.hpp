@@ -28,12 +28,15 @@ struct Tuple {
   std::vector<std::uint32_t> counts;
   /// The one of them whose origin the result has.
   MessageData* lead = nullptr;
+  /// It may lead others too; its number ends with a gap.
+  bool keeps_weight = false;
   std::int64_t arrival_ns = 0;
 
   void clear() {
     items.clear();
     counts.clear();
     lead = nullptr;
+    keeps_weight = false;
     arrival_ns = 0;
   }
 };
@@ -81,6 +84,9 @@ struct JoinOptions {
 [[nodiscard]] std::unique_ptr<Joiner> make_number_joiner(std::span<InPort> ports,
                                                          std::uint32_t groups,
                                                          const graph::Plan& plan);
+/// What a port is told of each number of each source; Matcher::kNever: nobody knows.
+[[nodiscard]] std::vector<std::uint64_t> expected_weights(const InPort& port,
+                                                          const graph::Plan& plan);
 /// Index of the port whose message leads: the first required one, else the first.
 [[nodiscard]] std::size_t lead_port(std::span<InPort> ports);
 

@@ -1,22 +1,20 @@
-// Joins inputs that have no source in common, by number.
-#include "runtime/join.hpp"
+// Joins inputs that have no source in common: those of one group by origin, the groups by number.
+#include "runtime/matcher.hpp"
 
 #include <algorithm>
-#include <deque>
-#include <unordered_map>
 #include <utility>
 
 namespace penstock::runtime {
 namespace {
 
-// Tuples of one group that may wait for those of others; grows only where nothing else can go on.
+// Numbers that some groups have told of and others have not; grows only where nothing else can go
+// on.
 constexpr std::size_t kPending = 16;
 
-// Groups of ports that share no source: tuples of each by origin, those of all by number.
 class NumberJoiner final : public Joiner {
  public:
   NumberJoiner(std::span<InPort> ports, std::uint32_t groups, const graph::Plan& plan)
-      : ports_(ports), groups_(groups) {
+      : groups_(groups), matcher_(lanes(ports, groups, plan), lead_port(ports)) {
     for (std::uint32_t g = 0; g < groups; ++g) {
       std::vector<InPort*> members;
       for (std::size_t p = 0; p < ports.size(); ++p) {
@@ -31,53 +29,80 @@ class NumberJoiner final : public Joiner {
   }
 
   Found next(Tuple& tuple, MessageRef& gap) override {
-    while (true) {
+    while (!matcher_.has_ready()) {
       bool has_news = false;
-      for (std::uint32_t g = 0; g < groups_.size(); ++g) {
-        has_news = pull(g) || has_news;
-      }
-      if (gap_) {
-        gap = std::exchange(gap_, {});
-        return Found::gap;
-      }
-      if (match(tuple, gap)) return tuple.items.empty() ? Found::gap : Found::tuple;
-      if (has_news) continue;
-      return is_over() ? Found::over : Found::none;
+      for (std::uint32_t g = 0; g < groups_.size(); ++g) has_news = pull(g) || has_news;
+      if (!has_news) return is_over() ? Found::over : Found::none;
     }
+    return matcher_.take(tuple, gap);
   }
 
   [[nodiscard]] std::size_t waiting() const override {
     std::size_t count = 0;
-    for (const Group& group : groups_) count += group.joiner->waiting() + group.waiting;
+    for (const Group& group : groups_) {
+      count += group.joiner->waiting() + matcher_.lane(group.ports.front()).pending;
+    }
     return count;
   }
   bool grow() override {
     for (Group& group : groups_) {
       if (group.joiner->grow()) return true;
     }
-    limit_ *= 2;
-    return std::ranges::any_of(groups_, [&](const Group& g) { return g.waiting >= limit_ / 2; });
+    const bool is_full = std::ranges::any_of(groups_, [&](const Group& g) { return is_ahead(g); });
+    if (is_full) limit_ *= 2;
+    return is_full;
   }
 
  private:
-  struct Told {
-    std::vector<MessageRef> items;
-    MessageData* lead = nullptr;
-    MessageRef gap;  // in place of both
-  };
   struct Group {
     std::unique_ptr<Joiner> joiner;
     std::vector<std::size_t> ports;
     bool is_required = false;
     bool is_over = false;
-    std::unordered_map<std::uint64_t, std::deque<Told>> told;
-    std::deque<std::uint64_t> order;  // numbers as they came
-    std::size_t waiting = 0;
+    std::uint64_t told = 0;
   };
+
+  // Numbers are told of in their order, or nearly: the group that told fewest is waited for.
+  [[nodiscard]] bool is_ahead(const Group& group) const {
+    if (matcher_.lane(group.ports.front()).pending >= limit_) return true;
+    if (matcher_.numbers() < limit_) return false;
+    return std::ranges::any_of(
+        groups_, [&](const Group& other) { return !other.is_over && other.told < group.told; });
+  }
+
+  // What the group's lead is expected to tell, whatever its sources.
+  static std::vector<Matcher::Lane> lanes(std::span<InPort> ports, std::uint32_t groups,
+                                          const graph::Plan& plan) {
+    std::vector<Matcher::Lane> lanes(ports.size());
+    for (std::uint32_t g = 0; g < groups; ++g) {
+      std::size_t lead = ports.size();
+      for (std::size_t p = ports.size(); p-- > 0;) {
+        const bool is_better =
+            lead == ports.size() || !ports[p].is_optional || ports[lead].is_optional;
+        if (ports[p].group == g && is_better) lead = p;
+      }
+      const auto is_one_of_several = [&](const InPort& port) {
+        return port.group == g && &port != &ports[lead];
+      };
+      // Any of several optional ones may lead.
+      const bool any_leads =
+          ports[lead].is_optional && std::ranges::any_of(ports, is_one_of_several);
+      std::uint64_t sum = any_leads ? Matcher::kNever : 0;
+      for (const std::uint64_t weight : expected_weights(ports[lead], plan)) {
+        sum = sum == Matcher::kNever || weight == Matcher::kNever ? Matcher::kNever : sum + weight;
+      }
+      for (std::size_t p = 0; p < ports.size(); ++p) {
+        if (ports[p].group != g) continue;
+        lanes[p].port = &ports[p];
+        lanes[p].expected = {sum};
+      }
+    }
+    return lanes;
+  }
 
   bool pull(std::uint32_t g) {
     Group& group = groups_[g];
-    if (group.is_over || group.waiting >= limit_) return false;
+    if (group.is_over || is_ahead(group)) return false;
     part_.clear();
     MessageRef gap;
     switch (group.joiner->next(part_, gap)) {
@@ -85,99 +110,50 @@ class NumberJoiner final : public Joiner {
         return false;
       case Found::over:
         group.is_over = true;
+        for (const std::size_t p : group.ports) matcher_.end(p);
         return true;
       case Found::gap:
-        for (std::uint64_t i = 0; i < gap->gap_count; ++i) {
-          add(group, gap->origin.number + i, Told{{}, nullptr, MessageData::gap(gap->origin)});
-        }
+        ++group.told;
+        tell(g, std::move(gap));
         return true;
       case Found::tuple:
-        add(group, part_.lead->origin.number, Told{std::move(part_.items), part_.lead, {}});
+        ++group.told;
+        add(group);
         return true;
     }
     return false;
   }
 
-  static void add(Group& group, std::uint64_t number, Told told) {
-    group.told[number].push_back(std::move(told));
-    group.order.push_back(number);
-    ++group.waiting;
+  void tell(std::uint32_t g, MessageRef gap) {
+    const Matcher::Key key{0, gap->origin.number};
+    for (const std::size_t p : groups_[g].ports) matcher_.tell(p, key, gap->weight);
+    if (g == lead_) matcher_.give_gap(std::move(gap));
+    matcher_.decide(key);
   }
 
-  // True: the tuple, or a gap if it is empty.
-  bool match(Tuple& tuple, MessageRef& gap) {
-    Group& leader = groups_[lead_];
-    for (std::size_t i = 0; i < leader.order.size(); ++i) {
-      const std::uint64_t number = leader.order[i];
-      bool is_settled = true;
-      bool is_lacking = false;
-      for (Group& group : groups_) {
-        const auto place = group.told.find(number);
-        const bool has = place != group.told.end();
-        is_settled = is_settled && (has || group.is_over);
-        const bool has_value = has && !place->second.front().items.empty();
-        is_lacking = is_lacking || (group.is_required && !has_value);
-      }
-      if (!is_settled) continue;
-      leader.order.erase(leader.order.begin() + static_cast<std::ptrdiff_t>(i));
-      if (is_lacking) {
-        gap = discard(number);
-        return true;
-      }
-      hand_out(number, tuple);
-      return true;
+  void add(const Group& group) {
+    const Matcher::Key key{0, part_.lead->origin.number};
+    const std::uint64_t weight = part_.lead->weight;
+    const std::uint32_t sub = part_.lead->origin.sub;
+    for (std::size_t i = 0; i < group.ports.size(); ++i) {
+      matcher_.add(group.ports[i], key, sub, std::move(part_.items[i]), weight);
     }
-    return false;
-  }
-
-  Told take(Group& group, std::uint64_t number) {
-    const auto place = group.told.find(number);
-    if (place == group.told.end()) return {};
-    Told told = std::move(place->second.front());
-    place->second.pop_front();
-    if (place->second.empty()) group.told.erase(place);
-    --group.waiting;
-    if (&group != &groups_[lead_]) group.order.erase(std::ranges::find(group.order, number));
-    return told;
-  }
-
-  MessageRef discard(std::uint64_t number) {
-    MessageRef gap;
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      const Told told = take(groups_[g], number);
-      for (std::size_t i = 0; i < told.items.size(); ++i) {
-        if (told.items[i]) ports_[groups_[g].ports[i]].count_unpaired(*told.items[i]);
-      }
-      if (g == lead_) gap = told.gap ? told.gap : MessageData::gap(told.lead->origin);
-    }
-    return gap;
-  }
-
-  void hand_out(std::uint64_t number, Tuple& tuple) {
-    tuple.items.resize(ports_.size());
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      Told told = take(groups_[g], number);
-      for (std::size_t i = 0; i < told.items.size(); ++i) {
-        tuple.items[groups_[g].ports[i]] = std::move(told.items[i]);
-      }
-      if (g == lead_) tuple.lead = told.lead;
-    }
+    matcher_.decide(key);
   }
 
   [[nodiscard]] bool is_over() const {
     for (const Group& group : groups_) {
-      if (group.is_over && group.is_required && group.told.empty()) return true;
+      const bool has_none = matcher_.lane(group.ports.front()).pending == 0;
+      if (group.is_over && group.is_required && has_none) return true;
     }
-    return std::ranges::all_of(groups_, [](const Group& g) { return g.is_over; }) &&
-           groups_[lead_].order.empty();
+    return std::ranges::all_of(groups_, [](const Group& g) { return g.is_over; });
   }
 
-  std::span<InPort> ports_;
   std::vector<Group> groups_;
+  Matcher matcher_;
   std::uint32_t lead_ = 0;
   std::size_t limit_ = kPending;
   Tuple part_;
-  MessageRef gap_;
 };
 
 }  // namespace

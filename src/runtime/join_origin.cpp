@@ -1,64 +1,49 @@
-// Joins by origin.
-//
-// Each sender of a port tells every number of each source once: by a value or a gap. A port has
-// nothing for a number once all its senders that carry the source have told a gap. As long as the
-// heads of all ports agree nothing is looked up; where they differ, entries wait in a map until
-// every port has told.
-#include "runtime/join.hpp"
+// Joins inputs that share sources, by origin. As long as the heads of all ports agree nothing is
+// looked up; where they differ, messages wait in a matcher until every port has told.
+#include "runtime/matcher.hpp"
 
 #include <algorithm>
-#include <deque>
-#include <unordered_map>
 #include <utility>
 
 namespace penstock::runtime {
 namespace {
 
-// Messages of one port that may wait in the map; grows only where nothing else can go on.
+// Messages of one port that may wait for partners; grows only where nothing else can go on.
 constexpr std::size_t kPending = 16;
 
-struct Key {
-  std::uint32_t source;
-  std::uint64_t number;
-  friend bool operator==(const Key&, const Key&) = default;
-};
-struct KeyHash {
-  std::size_t operator()(const Key& key) const {
-    return std::hash<std::uint64_t>{}(key.number * 0x9E3779B97F4A7C15u + key.source);
-  }
-};
-
-Key key_of(const MessageData& message) { return {message.origin.source, message.origin.number}; }
+Matcher::Key key_of(const MessageData& message) {
+  return {message.origin.source, message.origin.number};
+}
 
 class OriginJoiner final : public Joiner {
  public:
   OriginJoiner(std::vector<InPort*> ports, const graph::Plan& plan)
-      : ports_(std::move(ports)), plan_(plan), heads_(ports_.size()), pending_(ports_.size()) {
-    is_simple_ = std::ranges::all_of(ports_, [](const InPort* p) { return p->edges.size() == 1; });
-    while (lead_ < ports_.size() && ports_[lead_]->is_optional) ++lead_;
-    if (lead_ == ports_.size()) lead_ = 0;
-  }
+      : ports_(std::move(ports)),
+        heads_(ports_.size()),
+        matcher_(lanes(ports_, plan), find_lead(ports_)),
+        is_simple_(is_simple(ports_.size(), plan)) {}
 
   Found next(Tuple& tuple, MessageRef& gap) override {
-    if (ready_.empty() && entries_.empty() && is_simple_) {
+    if (is_simple_ && matcher_.is_empty() && !matcher_.has_ready()) {
       const Found found = next_of_heads(tuple, gap);
       if (found != Found::tuple || !tuple.items.empty()) return found;
-      for (std::size_t p = 0; p < ports_.size(); ++p) {  // they differ
-        if (heads_[p]) insert(p, std::exchange(heads_[p], {}));
-      }
+      match_heads();
     }
-    return next_of_entries(tuple, gap);
+    return next_of_matcher(tuple, gap);
   }
 
   [[nodiscard]] std::size_t waiting() const override {
     std::size_t count = 0;
-    for (std::size_t p = 0; p < ports_.size(); ++p) count += pending_[p] + (heads_[p] ? 1 : 0);
+    for (std::size_t p = 0; p < ports_.size(); ++p) {
+      count += matcher_.lane(p).pending + (heads_[p] ? 1 : 0);
+    }
     return count;
   }
 
   bool grow() override {
+    if (match_heads()) return true;
     for (std::size_t p = 0; p < ports_.size(); ++p) {
-      if (pending_[p] < limit_) continue;
+      if (matcher_.lane(p).pending < limit_) continue;
       limit_ *= 2;
       return true;
     }
@@ -66,19 +51,31 @@ class OriginJoiner final : public Joiner {
   }
 
  private:
-  struct PortState {
-    std::deque<MessageRef> values;
-    std::uint32_t told = 0;
-  };
-  struct Entry {
-    std::vector<PortState> ports;
-    bool is_decided = false;  // a tuple or a gap went out for it
-  };
-  struct Ready {
-    std::vector<MessageRef> items;
-    MessageRef gap;
-    Key key;
-  };
+  static std::vector<Matcher::Lane> lanes(const std::vector<InPort*>& ports,
+                                          const graph::Plan& plan) {
+    std::vector<Matcher::Lane> lanes(ports.size());
+    for (std::size_t p = 0; p < ports.size(); ++p) {
+      lanes[p].port = ports[p];
+      lanes[p].expected = expected_weights(*ports[p], plan);
+    }
+    return lanes;
+  }
+  static std::size_t find_lead(const std::vector<InPort*>& ports) {
+    const auto required =
+        std::ranges::find_if(ports, [](const InPort* port) { return !port->is_optional; });
+    return required == ports.end() ? 0 : static_cast<std::size_t>(required - ports.begin());
+  }
+  // Every number is told of once on every port.
+  [[nodiscard]] bool is_simple(std::size_t ports, const graph::Plan& plan) const {
+    for (std::size_t s = 0; s < plan.sources.size(); ++s) {
+      const std::uint64_t first = matcher_.lane(0).expected[s];
+      if (first != 0 && first != MessageData::kWhole) return false;
+      for (std::size_t p = 1; p < ports; ++p) {
+        if (matcher_.lane(p).expected[s] != first) return false;
+      }
+    }
+    return true;
+  }
 
   // `tuple` with no items: the heads are all there and don't agree.
   Found next_of_heads(Tuple& tuple, MessageRef& gap) {
@@ -95,42 +92,35 @@ class OriginJoiner final : public Joiner {
     if (!is_ready) return Found::none;
     const auto first = std::ranges::find_if(heads_, [](const auto& m) { return bool(m); });
     if (first == heads_.end()) return Found::over;
-    const Key key = key_of(**first);
+    const Matcher::Key key = key_of(**first);
     for (const MessageRef& head : heads_) {
-      if (head && (key_of(*head) != key || head->gap_count != 1 || head->siblings > 1)) {
+      if (head && (key_of(*head) != key || head->weight != MessageData::kWhole)) {
         return Found::tuple;
       }
     }
+    const MessageRef& lead = heads_[matcher_.lead()];
     for (std::size_t p = 0; p < ports_.size(); ++p) {
       const bool has_value = heads_[p] && !heads_[p]->is_gap();
       if (has_value || ports_[p]->is_optional) continue;
-      gap = MessageData::gap((*first)->origin);
+      gap = MessageData::gap_for(lead ? *lead : **first);
       discard_heads();
       return Found::gap;
     }
-    for (MessageRef& head : heads_) {
-      MessageRef message = std::exchange(head, {});
-      if (message && message->is_gap()) message = {};
-      tuple.items.push_back(std::move(message));
-    }
-    return lead(tuple, gap, key);
+    return hand_out_heads(tuple, gap);
   }
 
-  // All ports may be optional, and have gaps.
-  Found lead(Tuple& tuple, MessageRef& gap, const Key& key) {
-    tuple.lead = tuple.items[lead_].get();
-    for (const MessageRef& item : tuple.items) {
-      if (tuple.lead == nullptr) tuple.lead = item.get();
+  Found hand_out_heads(Tuple& tuple, MessageRef& gap) {
+    for (MessageRef& head : heads_) {
+      MessageRef message = std::exchange(head, {});
+      if (message && message->is_gap()) gap = std::exchange(message, {});
+      tuple.items.push_back(std::move(message));
     }
+    matcher_.set_lead(tuple);
     if (tuple.lead != nullptr) return Found::tuple;
-    tuple.items.clear();
-    gap = gap_of(key);
+    tuple.items.clear();  // all may be missing, and are
     return Found::gap;
   }
 
-  [[nodiscard]] bool all_over() const {
-    return std::ranges::all_of(ports_, [](const InPort* p) { return p->is_over(); });
-  }
   void discard_heads() {
     for (std::size_t p = 0; p < heads_.size(); ++p) {
       if (heads_[p]) ports_[p]->count_unpaired(*heads_[p]);
@@ -138,159 +128,88 @@ class OriginJoiner final : public Joiner {
     }
   }
 
-  Found next_of_entries(Tuple& tuple, MessageRef& gap) {
-    while (ready_.empty()) {
+  // True if there were any.
+  bool match_heads() {
+    bool had_any = false;
+    for (std::size_t p = 0; p < ports_.size(); ++p) {
+      if (!heads_[p]) continue;
+      insert(p, std::exchange(heads_[p], {}));
+      had_any = true;
+    }
+    return had_any;
+  }
+
+  Found next_of_matcher(Tuple& tuple, MessageRef& gap) {
+    while (!matcher_.has_ready()) {
       bool has_news = false;
       for (std::size_t p = 0; p < ports_.size(); ++p) {
-        while (pending_[p] < limit_) {
+        while (matcher_.lane(p).pending < limit_) {
           MessageRef message = ports_[p]->pull();
-          if (!message) break;
+          if (!message) {
+            has_news = note_end(p) || has_news;
+            break;
+          }
           insert(p, std::move(message));
           has_news = true;
         }
       }
-      if (has_news) continue;
-      if (note_ends()) continue;
-      if (!ready_.empty()) break;
-      return is_over() ? Found::over : Found::none;
+      if (!has_news) return is_over() ? Found::over : Found::none;
     }
-    Ready ready = std::move(ready_.front());
-    ready_.pop_front();
-    if (ready.gap) {
-      gap = std::move(ready.gap);
-      return Found::gap;
-    }
-    tuple.items = std::move(ready.items);
-    return lead(tuple, gap, ready.key);
+    return matcher_.take(tuple, gap);
   }
 
-  // A port that ended has nothing more for any entry. True if that decided one.
-  bool note_ends() {
-    bool has_ended = false;
-    for (std::size_t p = 0; p < ports_.size(); ++p) {
-      has_ended = has_ended || (ports_[p]->is_over() && pending_[p] < limit_);
-    }
-    if (!has_ended) return false;
-    std::vector<Key> keys;
-    for (const auto& [key, entry] : entries_) keys.push_back(key);
-    std::ranges::sort(keys, {}, &Key::number);
-    for (const Key& key : keys) decide(key);
-    return !ready_.empty();
+  // True if the port is over since now.
+  bool note_end(std::size_t p) {
+    if (matcher_.lane(p).is_over || !ports_[p]->is_over()) return false;
+    while (MessageRef last = ports_[p]->pull()) insert(p, std::move(last));
+    matcher_.end(p);
+    return true;
   }
 
   [[nodiscard]] bool is_over() const {
-    bool any_required = false;
+    bool all_over = true;
     for (std::size_t p = 0; p < ports_.size(); ++p) {
-      if (ports_[p]->is_optional) continue;
-      any_required = true;
-      if (ports_[p]->is_over() && pending_[p] == 0 && !heads_[p]) return true;
+      const Matcher::Lane& lane = matcher_.lane(p);
+      const bool is_over = lane.is_over && lane.pending == 0;
+      if (is_over && !ports_[p]->is_optional) return true;
+      all_over = all_over && is_over;
     }
-    return !any_required && all_over() && entries_.empty();
-  }
-
-  [[nodiscard]] std::uint32_t expected(std::size_t p, std::uint32_t source) const {
-    std::uint32_t count = 0;
-    for (const Edge* edge : ports_[p]->edges) {
-      if (plan_.edge_carries(edge->index, source)) ++count;
-    }
-    return count;
+    return all_over;
   }
 
   void insert(std::size_t p, MessageRef message) {
-    Key key = key_of(*message);
+    const Matcher::Key key = key_of(*message);
+    const std::uint64_t weight = message->weight;
     if (message->is_gap()) {
-      for (std::uint64_t i = 0; i < message->gap_count; ++i, ++key.number) {
-        ++entry(key).ports[p].told;
-        decide(key);
-      }
-      return;
+      matcher_.tell(p, key, weight);
+      if (p == matcher_.lead()) matcher_.give_gap(std::move(message));
+    } else {
+      const std::uint32_t sub = message->origin.sub;
+      matcher_.add(p, key, sub, std::move(message), weight);
     }
-    PortState& state = entry(key).ports[p];
-    if (message->siblings <= 1 || message->origin.sub + 1 == message->siblings) ++state.told;
-    state.values.push_back(std::move(message));
-    ++pending_[p];
-    decide(key);
-  }
-
-  Entry& entry(const Key& key) {
-    Entry& found = entries_[key];
-    if (found.ports.empty()) found.ports.resize(ports_.size());
-    return found;
-  }
-
-  // Tuples and gaps that are certain now.
-  void decide(const Key& key) {
-    const auto place = entries_.find(key);
-    if (place == entries_.end()) return;
-    Entry& entry = place->second;
-    while (true) {
-      bool is_settled = true;
-      bool is_lacking = false;
-      bool has_value = false;
-      for (std::size_t p = 0; p < ports_.size(); ++p) {
-        const PortState& state = entry.ports[p];
-        if (!state.values.empty()) {
-          has_value = true;
-          continue;
-        }
-        is_settled = is_settled && has_told(p, key.source, state);
-        is_lacking = is_lacking || !ports_[p]->is_optional;
-      }
-      if (!is_settled) return;
-      if (!has_value) {
-        if (!std::exchange(entry.is_decided, true)) ready_.push_back({{}, gap_of(key), key});
-        if (has_all_told(entry, key.source)) entries_.erase(place);
-        return;
-      }
-      if (is_lacking) {
-        discard(entry);
-        continue;
-      }
-      entry.is_decided = true;
-      Ready ready{{}, {}, key};
-      for (std::size_t p = 0; p < ports_.size(); ++p) ready.items.push_back(take(entry, p));
-      ready_.push_back(std::move(ready));
-    }
-  }
-
-  [[nodiscard]] bool has_told(std::size_t p, std::uint32_t source, const PortState& state) const {
-    return state.told >= expected(p, source) || ports_[p]->is_over();
-  }
-  [[nodiscard]] bool has_all_told(const Entry& entry, std::uint32_t source) const {
-    for (std::size_t p = 0; p < ports_.size(); ++p) {
-      if (!has_told(p, source, entry.ports[p])) return false;
-    }
-    return true;
-  }
-  static MessageRef gap_of(const Key& key) {
-    return MessageData::gap({.source = key.source, .sub = kNoSub, .number = key.number});
-  }
-  MessageRef take(Entry& entry, std::size_t p) {
-    auto& values = entry.ports[p].values;
-    if (values.empty()) return {};
-    MessageRef message = std::move(values.front());
-    values.pop_front();
-    --pending_[p];
-    return message;
-  }
-  void discard(Entry& entry) {
-    for (std::size_t p = 0; p < ports_.size(); ++p) {
-      while (MessageRef message = take(entry, p)) ports_[p]->count_unpaired(*message);
-    }
+    matcher_.decide(key);
   }
 
   std::vector<InPort*> ports_;
-  const graph::Plan& plan_;
-  bool is_simple_ = false;
-  std::size_t lead_ = 0;
   std::vector<MessageRef> heads_;
-  std::unordered_map<Key, Entry, KeyHash> entries_;
-  std::vector<std::size_t> pending_;
+  Matcher matcher_;
+  const bool is_simple_;
   std::size_t limit_ = kPending;
-  std::deque<Ready> ready_;
 };
 
 }  // namespace
+
+std::vector<std::uint64_t> expected_weights(const InPort& port, const graph::Plan& plan) {
+  std::vector<std::uint64_t> weights(plan.sources.size(), 0);
+  for (std::uint32_t s = 0; s < weights.size(); ++s) {
+    for (const Edge* edge : port.edges) {
+      const std::uint32_t tells = plan.edge_tells(edge->index, s);
+      if (tells == graph::kUnknownTells) weights[s] = Matcher::kNever;
+      if (weights[s] != Matcher::kNever) weights[s] += tells * MessageData::kWhole;
+    }
+  }
+  return weights;
+}
 
 std::unique_ptr<Joiner> make_origin_joiner(std::vector<InPort*> ports, const graph::Plan& plan) {
   return std::make_unique<OriginJoiner>(std::move(ports), plan);

@@ -13,6 +13,8 @@ namespace {
 
 // How soon ready() is asked again when nothing happens.
 constexpr std::int64_t kAskAgainNs = 10'000'000;
+// How soon memory is asked for again.
+constexpr std::int64_t kMemoryAgainNs = 1'000'000;
 
 }  // namespace
 
@@ -45,6 +47,7 @@ void Node::connect(std::vector<InPort> inputs, std::vector<Outlet::Port> outputs
 void Node::run_owned() {
   while (true) {
     state_.exchange(kOwned);
+    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     switch (work()) {
       case Step::again:
         continue;
@@ -73,7 +76,9 @@ bool Node::is_exhausted() const {
   const std::int64_t count = spec_.options.count;
   if (count >= 0 && claimed_ >= static_cast<std::uint64_t>(count)) return true;
   if (is_cut_.load(std::memory_order_relaxed)) return true;
-  if (planned_.is_source && run_.is_stopping()) return true;
+  // A loop that no source drives ends only so.
+  const bool drives = planned_.is_source || (spec_.is_loop && !planned_.is_driven);
+  if (drives && run_.is_stopping()) return true;
   return outlet_->is_unwanted();
 }
 
@@ -86,8 +91,7 @@ bool Node::is_ready() {
     }
   }
   if (!spec_.factory->has_ready()) return true;
-  const bool is_ready =
-      std::ranges::any_of(runners_, [](const auto& runner) { return runner->is_ready(); });
+  const bool is_ready = is_any_ready();
   if (!is_ready && !spec_.factory->is_fed()) wake_at(now_ns() + kAskAgainNs);
   return is_ready;
 }
@@ -122,15 +126,15 @@ void Node::claim_source(graph::Activation& activation) {
 
 void Node::deliver(graph::Activation& activation) {
   const bool is_first = gives_first_ && activation.is_source;
-  if (activation.is_source && activation.outputs.empty() && runners_.size() == 1) --next_number_;
+  const bool repeats = activation.is_source && activation.outputs.empty() && runners_.size() == 1;
+  if (repeats) --next_number_;
   if (activation.ended && is_first) {
     gives_first_ = false;
     activation.ended = false;
   }
   if (outlet_->ports().empty() || planned_.rank == 0) note_latency(activation);
-  outlet_->stage(activation, spec_.options.window > 1 || spec_.options.stride > 1);
+  outlet_->stage(activation, spec_.options.window > 1 || spec_.options.stride > 1, repeats);
   activation.drop_inputs();
-  progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 void Node::note_latency(const graph::Activation& activation) {
@@ -159,6 +163,12 @@ void Node::wake_at(std::int64_t time_ns) {
     alarm_.is_armed.store(true);
   }
   timers.arm(alarm_.timer, time_ns);
+}
+
+bool Node::is_admitted(Runner& runner) {
+  if (runner.admit()) return true;
+  wake_at(now_ns() + kMemoryAgainNs);
+  return false;
 }
 
 void Node::tell_neighbours() {

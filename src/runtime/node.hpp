@@ -75,6 +75,8 @@ class Node : private exec::Job {
 
   /// Makes as much of its work as it can.
   [[nodiscard]] virtual Step work() = 0;
+  /// An instance is ready for an activation; asked only if the bodies have a say.
+  [[nodiscard]] virtual bool is_any_ready() = 0;
   /// Where the node's own work is done, once a notifier has taken it over.
   virtual void take_over() = 0;
   void run_owned();
@@ -87,6 +89,8 @@ class Node : private exec::Job {
   /// A step of the fault injection: true if the node is to come back later.
   [[nodiscard]] bool blocks_once();
   void wake_at(std::int64_t time_ns);
+  /// There is memory for another activation; else the node comes back soon.
+  [[nodiscard]] bool is_admitted(Runner& runner);
   /// Tells producers that there is room and consumers that there is something.
   void tell_neighbours();
   /// Outputs close, inputs are wanted no more.

@@ -13,6 +13,8 @@ namespace {
 // Activations in a row before others get a turn.
 constexpr int kBurst = 16;
 constexpr std::int64_t kBurstNs = 50'000;
+// Nodes that notify each other on one stack.
+constexpr int kDepth = 16;
 
 class SingleNode final : public Node {
  public:
@@ -26,13 +28,15 @@ class SingleNode final : public Node {
  private:
   [[nodiscard]] Runner& runner() const { return *runners_.front(); }
 
+  bool is_any_ready() override { return runner().is_ready(); }
+
   void take_over() override {
     post(runner().executor(), runner().is_light() ? exec::Hint::light : exec::Hint::next);
   }
 
   Step work() override {
-    if (is_ending_) return end();
-    if (!runner().is_started() && !run_.is_aborted() && !runner().start()) is_ending_ = true;
+    const bool begins = !is_ending_ && !runner().is_started() && !run_.is_aborted();
+    if (begins && !runner().start()) is_ending_ = true;
     const Step step = is_ending_ ? end() : work_through();
     if (step != Step::ended) tell_neighbours();
     return step;
@@ -54,7 +58,7 @@ class SingleNode final : public Node {
         has_activation_ = true;
         if (!runner().is_light()) intake_->notify_room();
       }
-      if (!runner().may_run(activation_)) return Step::wait;
+      if (!runner().may_run(activation_) || !is_admitted(runner())) return Step::wait;
       has_activation_ = false;
       runner().run(activation_);
       const bool is_over = activation_.ended && !(spec_.is_loop && activation_.is_source);
@@ -117,6 +121,7 @@ class ManyNode final : public Node {
     Task task = Task::start;
     graph::Activation* activation = nullptr;
     bool is_busy = false;
+    bool is_over = false;  // of a source: its instance has no more to give
     Seat* next_done = nullptr;
     RingQueue<graph::Activation*> queue;  // with an instance for each source
   };
@@ -154,7 +159,23 @@ class ManyNode final : public Node {
     notify();
   }
 
-  void take_over() override { run_owned(); }
+  // A chain of such nodes notifies from one to the next; a long one goes on in a fresh job.
+  void take_over() override {
+    static thread_local int depth = 0;
+    if (depth == kDepth) {
+      post(run_.pool(), exec::Hint::next);
+      return;
+    }
+    ++depth;
+    run_owned();
+    --depth;
+  }
+
+  bool is_any_ready() override {
+    return std::ranges::any_of(seats_, [](const auto& seat) {
+      return !seat->is_busy && !seat->is_over && seat->runner->is_ready();
+    });
+  }
 
   Step work() override {
     collect();
@@ -163,6 +184,7 @@ class ManyNode final : public Node {
       for (auto& seat : seats_) dispatch(*seat, Task::start);
     }
     for (auto& seat : seats_) feed(*seat);
+    if (held_ != nullptr && place(held_)) held_ = nullptr;
     give_out();
     if (run_.is_aborted()) is_ending_ = true;
     if (!is_ending_) claim_all();
@@ -173,12 +195,21 @@ class ManyNode final : public Node {
   }
 
   void collect() {
-    Seat* seat = done_.exchange(nullptr);
+    Seat* seat = nullptr;
+    for (Seat* newest = done_.exchange(nullptr); newest != nullptr;) {
+      Seat* next = std::exchange(newest->next_done, seat);
+      seat = std::exchange(newest, next);
+    }
     while (seat != nullptr) {
       Seat* next = seat->next_done;
       seat->is_busy = false;
       --busy_;
       if (graph::Activation* activation = std::exchange(seat->activation, nullptr)) {
+        if (activation->ended && planned_.is_source) {
+          seat->is_over = true;
+          activation->ended =
+              std::ranges::all_of(seats_, [](const auto& one) { return one->is_over; });
+        }
         if (spec_.options.order == OutputOrder::input && !spec_.options.per_source) {
           ordered_[activation->sequence % ordered_.size()] = activation;
         } else {
@@ -210,11 +241,13 @@ class ManyNode final : public Node {
 
   void claim_all() {
     if (activations_.empty()) make_activations();
-    while (!free_.empty() && outlet_->is_empty()) {
+    while (!free_.empty() && held_ == nullptr && outlet_->is_empty()) {
       Seat* idle = find_idle();
       if (idle == nullptr && !spec_.options.per_source) return;
+      if (!spec_.options.per_source && !is_admitted(*idle->runner)) return;
       graph::Activation* activation = free_.back();
-      const Found found = held_ != nullptr ? Found::tuple : claim(*activation);
+      const Found found = claim(*activation);
+      if (found != Found::tuple && idle != nullptr) idle->runner->retract();
       if (found == Found::none) return;
       if (found == Found::over) {
         is_ending_ = true;
@@ -224,16 +257,13 @@ class ManyNode final : public Node {
         if (!outlet_->flush()) return;
         continue;
       }
-      if (held_ == nullptr) {
-        free_.pop_back();
-        ++claimed_now_;
-        intake_->notify_room();
-      }
+      free_.pop_back();
+      ++claimed_now_;
+      intake_->notify_room();
       if (!spec_.options.per_source) {
         dispatch(*idle, Task::run, activation);
         continue;
       }
-      if (held_ != nullptr) activation = std::exchange(held_, nullptr);
       if (!place(activation)) {
         held_ = activation;
         return;
@@ -241,18 +271,23 @@ class ManyNode final : public Node {
     }
   }
 
+  // One that is ready, if any is.
   Seat* find_idle() {
+    Seat* idle = nullptr;
     for (std::size_t i = 0; i < seats_.size(); ++i) {
       Seat& seat = *seats_[turn_];
       turn_ = turn_ + 1 == seats_.size() ? 0 : turn_ + 1;
-      if (!seat.is_busy && seat.runner->has_room_in_flight()) return &seat;
+      if (seat.is_busy || seat.is_over || !seat.runner->has_room_in_flight()) continue;
+      if (!spec_.factory->has_ready() || seat.runner->is_ready()) return &seat;
+      idle = &seat;
     }
-    return nullptr;
+    return idle;
   }
 
   // To the instance of its source; false if that has enough to do.
   bool place(graph::Activation* activation) {
-    const std::uint32_t source = activation->lead()->origin.source;
+    const MessageData* lead = activation->lead();
+    const std::uint32_t source = lead == nullptr ? 0 : lead->origin.source;
     const auto known = std::ranges::find(sources_, source);
     const auto index = static_cast<std::size_t>(known - sources_.begin());
     if (known == sources_.end()) sources_.push_back(source);
@@ -264,6 +299,7 @@ class ManyNode final : public Node {
   }
   void feed(Seat& seat) {
     if (seat.is_busy || seat.queue.empty() || !seat.runner->has_room_in_flight()) return;
+    if (!is_admitted(*seat.runner)) return;
     dispatch(seat, Task::run, seat.queue.pop());
   }
 

@@ -21,65 +21,74 @@ bool Outlet::has_room() {
   return has_room;
 }
 
-void Outlet::stage(graph::Activation& activation, bool is_window) {
-  if (activation.outputs.size() > 1) number_siblings(activation);
-  // Of several that made one activation, the others' numbers end here.
-  const bool is_aggregate = !is_window && activation.items() == 1 && activation.ports() > 0 &&
-                            activation.port(0).size() > 1;
-  for (graph::Staged& staged : activation.outputs) {
-    if (!ports_[staged.port].edges.empty()) pending_.push({staged.port, staged.message});
-  }
-  for (std::uint32_t p = 0; p < ports_.size(); ++p) {
-    if (!ports_[p].carries_gaps) continue;
-    stage_missing(activation, p);
-    if (!is_aggregate) continue;
-    for (const MessageRef& item : activation.port(0)) {
-      if (item && item.get() != activation.lead()) {
-        pending_.push({p, MessageData::gap(item->origin)});
-      }
-    }
-  }
-  activation.outputs.clear();
-}
-
-// Several on one port with one origin get a sub-number each.
-void Outlet::number_siblings(graph::Activation& activation) {
+void Outlet::stage(graph::Activation& activation, bool is_window, bool repeats) {
   auto& outputs = activation.outputs;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    MessageData& first = *outputs[i].message;
-    if (first.siblings != 0) continue;
-    const Origin origin = first.origin;
-    std::uint32_t count = 0;
-    for (std::size_t j = i; j < outputs.size(); ++j) {
-      const bool is_sibling = outputs[j].port == outputs[i].port &&
-                              outputs[j].message->siblings == 0 &&
-                              outputs[j].message->origin == origin;
-      if (!is_sibling) continue;
-      outputs[j].message->origin.sub = count++;
-      outputs[j].message->siblings = UINT32_MAX;
+  const bool is_aggregate = !is_window && activation.has_several();
+  if (ports_.size() == 1 && outputs.size() == 1 && activation.items() == 1 && !is_aggregate &&
+      !activation.keeps_weight) {
+    if (!ports_[0].edges.empty()) pending_.push({0, std::move(outputs[0].message)});
+    outputs.clear();
+    return;
+  }
+  results_.assign(ports_.size() * activation.items(), {});
+  told_.assign(ports_.size(), repeats || activation.keeps_weight ? activation.items() : 0);
+  if (!outputs.empty()) stage_several(activation);
+  for (std::uint32_t p = 0; p < ports_.size(); ++p)
+    stage_missing(activation, p, activation.items());
+  if (is_aggregate) stage_aggregated(activation);
+  outputs.clear();
+}
+
+// Several on one port for one item get a sub-number each, and a part of its weight.
+void Outlet::stage_several(graph::Activation& activation) {
+  const std::size_t items = activation.items();
+  const auto result_of = [&](const graph::Staged& staged) -> Results& {
+    return results_[staged.port * items + staged.item];
+  };
+  for (const graph::Staged& staged : activation.outputs) ++result_of(staged).count;
+  for (graph::Staged& staged : activation.outputs) {
+    Results& result = result_of(staged);
+    const std::uint32_t place = result.staged++;
+    if (ports_[staged.port].edges.empty()) continue;
+    if (result.count > 1 || activation.keeps_weight) {
+      // What passes through is seen by others.
+      if (staged.message->ref_count() > 1) staged.message = MessageData::share(*staged.message);
+      MessageData& message = *staged.message;
+      if (result.count > 1) {
+        const std::uint32_t sub = message.origin.sub == kNoSub ? 0 : message.origin.sub;
+        message.origin.sub = sub * result.count + place;
+        const std::uint64_t rest = place == 0 ? message.weight % result.count : 0;
+        message.weight = message.weight / result.count + rest;
+      }
+      if (activation.keeps_weight) message.weight = 0;
     }
-    for (std::size_t j = i; j < outputs.size(); ++j) {
-      MessageData& message = *outputs[j].message;
-      if (message.siblings != UINT32_MAX) continue;
-      if (count == 1) message.origin.sub = origin.sub;
-      message.siblings = count;
-    }
+    stage_missing(activation, staged.port, staged.item);
+    pending_.push({staged.port, std::move(staged.message)});
   }
 }
 
-void Outlet::stage_missing(const graph::Activation& activation, std::uint32_t port) {
-  if (activation.is_source && activation.outputs.empty()) return;  // the number comes again
-  for (std::size_t item = 0; item < activation.items(); ++item) {
+// Tells of the items before `end` that nothing comes for, in their order.
+void Outlet::stage_missing(const graph::Activation& activation, std::uint32_t port,
+                           std::size_t end) {
+  if (!ports_[port].carries_gaps) return;
+  for (std::size_t& item = told_[port]; item < end; ++item) {
+    if (results_[port * activation.items() + item].count > 0) continue;
     const MessageData* lead = activation.lead(item);
     if (lead == nullptr && !activation.is_source) continue;
-    const Origin& origin = lead == nullptr ? activation.origin : lead->origin;
-    const bool is_there = std::ranges::any_of(activation.outputs, [&](const graph::Staged& s) {
-      return s.port == port && s.message->origin.source == origin.source &&
-             s.message->origin.number == origin.number;
-    });
-    // One of several siblings says nothing of the others.
-    if (!is_there && (lead == nullptr || lead->siblings <= 1 || origin.sub + 1 == lead->siblings)) {
-      pending_.push({port, MessageData::gap(origin)});
+    pending_.push({port, lead == nullptr ? MessageData::gap(activation.origin, MessageData::kWhole)
+                                         : MessageData::gap_for(*lead)});
+  }
+}
+
+// Of several that made one activation, the others' numbers end here.
+void Outlet::stage_aggregated(const graph::Activation& activation) {
+  const std::span<const MessageRef> leading = activation.port(activation.lead_port());
+  for (std::uint32_t p = 0; p < ports_.size(); ++p) {
+    if (!ports_[p].carries_gaps) continue;
+    for (const MessageRef& item : leading) {
+      if (item && item.get() != activation.lead()) {
+        pending_.push({p, MessageData::gap_for(*item)});
+      }
     }
   }
 }

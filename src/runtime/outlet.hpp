@@ -22,8 +22,10 @@ class Outlet {
 
   /// Nothing waits, and each edge takes one more. Announces that room is waited for.
   [[nodiscard]] bool has_room();
-  /// Takes what an activation emitted, and tells of the numbers that nothing comes for.
-  void stage(graph::Activation& activation, bool is_window);
+  /// Takes what an activation emitted, and tells of the numbers that nothing comes for: what came
+  /// in with a number and what goes out for it have the same weight on each port.
+  /// `repeats`: a source's number that was not used comes again.
+  void stage(graph::Activation& activation, bool is_window, bool repeats);
   /// Tells all ports of numbers that will not come.
   void stage_gap(const MessageRef& gap);
   /// Pushes what there is room for; true if nothing is left.
@@ -41,12 +43,20 @@ class Outlet {
 
  private:
   [[nodiscard]] bool can_push(const Port& port);
-  void number_siblings(graph::Activation& activation);
-  void stage_missing(const graph::Activation& activation, std::uint32_t port);
+  void stage_several(graph::Activation& activation);
+  void stage_missing(const graph::Activation& activation, std::uint32_t port, std::size_t end);
+  void stage_aggregated(const graph::Activation& activation);
 
   std::vector<Port> ports_;
   RingQueue<graph::Staged> pending_;
   std::vector<Node*> news_;
+  // Of each port and item: results, and those staged so far.
+  struct Results {
+    std::uint32_t count = 0;
+    std::uint32_t staged = 0;
+  };
+  std::vector<Results> results_;
+  std::vector<std::size_t> told_;  // of each port: items up to here were told of
 };
 
 }  // namespace penstock::runtime

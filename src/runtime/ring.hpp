@@ -30,11 +30,12 @@ class Ring {
     slots_[tail & mask_].store(message, std::memory_order_relaxed);
     tail_.store(tail + 1, std::memory_order_seq_cst);
   }
-  /// nullptr if empty. Gives the reference away.
-  [[nodiscard]] MessageData* pop() {
+  /// nullptr if empty. Gives the reference away; `number` is the entry's.
+  [[nodiscard]] MessageData* pop(std::uint64_t* number = nullptr) {
     std::uint64_t head = head_.load(std::memory_order_relaxed);
     while (head != tail_.load(std::memory_order_seq_cst)) {
       MessageData* message = slots_[head & mask_].load(std::memory_order_relaxed);
+      if (number != nullptr) *number = head;
       if (!drops_) {
         head_.store(head + 1, std::memory_order_seq_cst);
         return message;

@@ -22,6 +22,8 @@ struct RunOptions {
   OnError on_error = OnError::raise;
   std::function<void(const std::exception_ptr&, const Message&)> on_error_call;
   double max_age_ms = -1;
+  /// In place of `workers`, for tests; must outlive the run.
+  exec::Pool* pool = nullptr;
   /// Gives lanes; may be empty if no node needs one.
   std::shared_ptr<LaneProvider> lanes;
 };

@@ -15,7 +15,9 @@ namespace {
 constexpr std::int64_t kLookNs = 25'000'000;
 
 // Pools of other sizes than the process's live on: their threads sleep when nothing runs.
-exec::Pool& pool_with(int workers) {
+exec::Pool& pool_for(const RunOptions& options) {
+  if (options.pool != nullptr) return *options.pool;
+  const int workers = options.workers;
   if (workers <= 0 || workers == exec::Pool::instance().workers()) return exec::Pool::instance();
   static std::mutex mutex;
   static auto* pools = new std::map<int, std::unique_ptr<exec::Pool>>;
@@ -37,7 +39,8 @@ RunState::RunState(std::shared_ptr<const graph::Graph> graph, RunOptions options
     : graph_(std::move(graph)),
       options_(std::move(options)),
       plan_(graph::compile(*graph_, options_.streams)),
-      pool_(pool_with(options_.workers)) {
+      pool_(pool_for(options_)),
+      admission_(options_.device) {
   build();
 }
 
@@ -268,28 +271,45 @@ bool RunState::is_stuck() {
 
 void RunState::resolve() {
   bool has_grown = false;
-  bool holds_messages = false;
   for (const auto& node : nodes_) {
-    if (node->has_ended()) continue;
-    holds_messages = holds_messages || node->holds_messages();
-    has_grown = node->grow() || has_grown;
+    if (!node->has_ended()) has_grown = node->grow() || has_grown;
   }
-  if (has_grown) return;
-  if (!holds_messages) {
-    bool has_loop = false;
-    for (const auto& node : nodes_) {
-      if (node->has_ended() || !node->spec().is_loop) continue;
-      has_loop = true;
-      node->cut();
-    }
-    if (has_loop) return;
-  }
+  if (has_grown || cut_empty_loops()) return;
   std::string who;
   for (const auto& node : nodes_) {
     if (!node->has_ended()) who += "\n  " + node->describe_wait();
   }
   abort(std::make_exception_ptr(
       DeadlockError("run: nothing can go on, and nothing is expected:" + who)));
+}
+
+// A loop ends when nothing that leads to it can give anything any more.
+bool RunState::cut_empty_loops() {
+  bool has_cut = false;
+  for (std::size_t loop = 0; loop < nodes_.size(); ++loop) {
+    if (nodes_[loop]->has_ended() || !nodes_[loop]->spec().is_loop) continue;
+    if (may_give_to(loop)) continue;
+    nodes_[loop]->cut();
+    has_cut = true;
+  }
+  return has_cut;
+}
+
+bool RunState::may_give_to(std::size_t loop) const {
+  std::vector<bool> leads(nodes_.size(), false);
+  leads[loop] = true;
+  for (bool has_grown = true; has_grown;) {
+    has_grown = false;
+    for (const graph::PlannedEdge& edge : plan_.edges) {
+      if (!leads[edge.to] || leads[edge.from]) continue;
+      leads[edge.from] = has_grown = true;
+    }
+  }
+  for (std::size_t n = 0; n < nodes_.size(); ++n) {
+    if (!leads[n] || nodes_[n]->has_ended()) continue;
+    if (nodes_[n]->is_source() || nodes_[n]->holds_messages()) return true;
+  }
+  return false;
 }
 
 }  // namespace penstock::runtime

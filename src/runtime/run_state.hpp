@@ -2,6 +2,7 @@
 // gone.
 #pragma once
 
+#include "runtime/admission.hpp"
 #include "runtime/node.hpp"
 #include "runtime/run.hpp"
 #include "trace/histogram.hpp"
@@ -44,6 +45,7 @@ class RunState final : public Run, public std::enable_shared_from_this<RunState>
   [[nodiscard]] Ref<order::Stream> stream_for(const Node& node, int instance);
   [[nodiscard]] trace::Histogram* latency(std::uint32_t source, std::uint32_t node) const;
   [[nodiscard]] Executor& pool() { return pool_; }
+  [[nodiscard]] Admission& admission() { return admission_; }
   [[nodiscard]] std::uint32_t source_of(std::uint32_t node) const { return source_numbers_[node]; }
 
  private:
@@ -57,12 +59,15 @@ class RunState final : public Run, public std::enable_shared_from_this<RunState>
   void look_again_soon();
   [[nodiscard]] bool is_stuck();
   void resolve();
+  [[nodiscard]] bool cut_empty_loops();
+  [[nodiscard]] bool may_give_to(std::size_t loop) const;
   void record(Failure failure);
 
   const std::shared_ptr<const graph::Graph> graph_;
   RunOptions options_;
   graph::Plan plan_;
   PoolExecutor pool_;
+  Admission admission_;
   std::vector<std::unique_ptr<Edge>> edges_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<std::uint32_t> source_numbers_;

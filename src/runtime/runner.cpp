@@ -1,6 +1,7 @@
 #include "runtime/runner.hpp"
 
 #include "base/time.hpp"
+#include "memory/cache.hpp"
 #include "runtime/run_state.hpp"
 #include "tensor/work.hpp"
 
@@ -50,7 +51,11 @@ struct Runner::Flight : order::Gate {
 
 Runner::Runner(Node& node, int index, Executor& executor)
     : node_(node), index_(index), executor_(&executor) {}
-Runner::~Runner() = default;
+Runner::~Runner() {
+  if (context_event_ != backend::EventHandle::none) {
+    stream_->backend().destroy_event(context_event_);
+  }
+}
 
 order::Stream& Runner::stream() {
   if (!stream_) stream_ = node_.owner().stream_for(node_, index_);
@@ -78,11 +83,12 @@ bool Runner::start() {
   try {
     const CurrentInstanceStream current(device(), &stream());
     body_ = node_.spec().factory->make(index_);
-    is_started_ = true;
     body_->start(*this);
+    is_started_ = true;
     last_point_ = stream_->slot().now();
     return true;
   } catch (...) {
+    body_.reset();
     fail(std::current_exception());
     return false;
   }
@@ -100,6 +106,15 @@ void Runner::stop() {
   body_.reset();
 }
 
+bool Runner::is_ready() {
+  try {
+    return !is_started_ || body_->ready();
+  } catch (...) {
+    fail(std::current_exception());
+    return false;
+  }
+}
+
 bool Runner::restart() {
   stop();
   return start();
@@ -108,25 +123,12 @@ bool Runner::restart() {
 bool Runner::may_run(const graph::Activation& activation) {
   if (waits_.load()) return false;
   order::Points points;
-  for (std::size_t p = 0; p < activation.ports(); ++p) {
-    const PortSpec& port = node_.spec().inputs[p];
-    for (const MessageRef& message : activation.port(p)) {
-      if (!message) continue;
-      message->for_each_tensor([&](const Tensor& tensor) {
-        memory::Block& block = *tensor.impl().block;
-        if (!tensor.device().is_cpu() && !port.is_host) {
-          block.wait_on(stream(), port.is_written);
-          return;
-        }
-        try {
-          if (!block.sync(port.is_written, 0)) block.collect(port.is_written, points);
-        } catch (...) {
-          input_error_ = std::current_exception();
-        }
-      });
-    }
+  try {
+    order_inputs(activation, points);
+  } catch (...) {
+    input_error_ = std::current_exception();
   }
-  if (points.empty()) return true;
+  if (points.empty() || input_error_) return true;
   watches_.clear();
   watches_.resize(points.size());
   keep_alive_ = node_.owner().shared_from_this();
@@ -143,12 +145,42 @@ bool Runner::may_run(const graph::Activation& activation) {
   return false;
 }
 
+// The stream waits for what devices do; what the host has to wait for is put into `points`.
+void Runner::order_inputs(const graph::Activation& activation, order::Points& points) {
+  for (std::size_t p = 0; p < activation.ports(); ++p) {
+    const PortSpec& port = node_.spec().inputs[p];
+    for (const MessageRef& message : activation.port(p)) {
+      if (!message) continue;
+      message->for_each_tensor([&](const Tensor& tensor) {
+        memory::Block& block = *tensor.impl().block;
+        if (!tensor.device().is_cpu() && !port.is_host) {
+          block.wait_on(stream(), port.is_written);
+          return;
+        }
+        if (!block.sync(port.is_written, 0)) block.collect(port.is_written, points);
+      });
+    }
+  }
+}
+
 bool Runner::has_room_in_flight() { return in_flight_.load() < node_.spec().options.in_flight; }
+
+bool Runner::admit() {
+  if (is_admitted_) return true;
+  is_admitted_ = node_.owner().admission().enter(last_bytes_);
+  if (is_admitted_) admitted_bytes_ = last_bytes_;
+  return is_admitted_;
+}
+
+void Runner::retract() {
+  if (std::exchange(is_admitted_, false)) node_.owner().admission().leave(admitted_bytes_);
+}
 
 void Runner::run(graph::Activation& activation) {
   const std::int64_t count = activations_.load(std::memory_order_relaxed);
   const bool is_timed = !is_light_ || count % kSampleEvery == 0;
   const std::int64_t begun = is_timed ? now_ns() : 0;
+  const std::int64_t allocated = memory::Cache::allocated_here();
   {
     const CurrentInstanceStream current(device(), &stream());
     if (input_error_) {
@@ -158,6 +190,9 @@ void Runner::run(graph::Activation& activation) {
       run_body(activation, true);
     }
   }
+  last_bytes_ = memory::Cache::allocated_here() - allocated;
+  retract();
+  if (node_.spec().options.sync_context) follow_context(activation);
   note_stream();
   if (activation.unmatched != 0) add(unmatched_, activation.unmatched);
   activations_.store(count + 1, std::memory_order_relaxed);
@@ -199,7 +234,10 @@ void Runner::run_singly(graph::Activation& activation) {
     single_->end_ports();
     single_->add_lead(const_cast<MessageData*>(activation.lead(item)));
     run_body(*single_, false);
-    for (graph::Staged& staged : single_->outputs) activation.outputs.push_back(std::move(staged));
+    for (graph::Staged& staged : single_->outputs) {
+      staged.item = static_cast<std::uint32_t>(item);
+      activation.outputs.push_back(std::move(staged));
+    }
     if (node_.owner().is_aborted() || !is_started_) break;
   }
   single_->clear();
@@ -271,9 +309,27 @@ void Runner::note_stream() {
   if (order::is_complete(point)) return;
   in_flight_.fetch_add(1);
   auto* flight = new Flight(*this);
-  watch(*flight, point, flight->watch);
+  try {
+    watch(*flight, point, flight->watch);
+  } catch (...) {
+    fail(std::current_exception());
+  }
   last_point_ = stream_->slot().now();  // the watch may have marked
   flight->drop();
+}
+
+// What was emitted is ordered behind everything that is on the device now, whoever put it there.
+void Runner::follow_context(const graph::Activation& activation) {
+  backend::Backend& device = stream().backend();
+  if (context_event_ == backend::EventHandle::none) {
+    context_event_ = device.create_event(this->device().index);
+  }
+  device.record_context(context_event_, this->device().index);
+  device.wait(stream().handle(), context_event_);
+  for (const graph::Staged& staged : activation.outputs) {
+    staged.message->for_each_tensor(
+        [this](const Tensor& tensor) { tensor.impl().block->used(stream(), true); });
+  }
 }
 
 std::exception_ptr Runner::last_error() const {

@@ -4,6 +4,7 @@
 
 #include "graph/body.hpp"
 #include "order/gate.hpp"
+#include "order/uses.hpp"
 #include "runtime/executor.hpp"
 #include "runtime/stats.hpp"
 #include "trace/histogram.hpp"
@@ -42,19 +43,25 @@ class Runner final : public graph::Instance {
   /// Another executor from the next post on. From any thread.
   void set_executor(Executor& executor) { executor_.store(&executor, std::memory_order_release); }
   /// The running average of the body's time. By whoever runs the instance, or a rough look.
-  [[nodiscard]] std::int64_t average_ns() const { return average_ns_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t average_ns() const {
+    return average_ns_.load(std::memory_order_relaxed);
+  }
 
   /// Makes and starts the body; an exception fails the run and gives false.
   [[nodiscard]] bool start();
   [[nodiscard]] bool is_started() const { return is_started_; }
   void stop();
-  [[nodiscard]] bool is_ready() { return body_ == nullptr || body_->ready(); }
+  /// For whoever starts and stops it; an exception fails the run.
+  [[nodiscard]] bool is_ready();
 
   /// True if the messages' work is complete as far as the body needs it; else the node's
   /// inputs_complete() is called when it is.
   [[nodiscard]] bool may_run(const graph::Activation& activation);
   /// False while too much of its work is in flight; then notify() comes.
   [[nodiscard]] bool has_room_in_flight();
+  /// Asks for the memory that the last activation took. True until the next run(), or retract().
+  [[nodiscard]] bool admit();
+  void retract();
   /// Runs the body, and does what is to be done with its exception.
   void run(graph::Activation& activation);
   /// Something in flight will notify the node.
@@ -78,8 +85,10 @@ class Runner final : public graph::Instance {
   void run_body(graph::Activation& activation, bool may_retry);
   void run_singly(graph::Activation& activation);
   [[nodiscard]] bool restart();
+  void order_inputs(const graph::Activation& activation, order::Points& points);
   void make_private(graph::Activation& activation);
   void note_stream();
+  void follow_context(const graph::Activation& activation);
   void fail_activation(graph::Activation& activation, const MessageData* lead);
   [[nodiscard]] bool handle_error(const std::exception_ptr& error, const MessageData* lead);
 
@@ -106,6 +115,11 @@ class Runner final : public graph::Instance {
 
   std::atomic<int> in_flight_{0};
   order::Point last_point_;
+  backend::EventHandle context_event_ = backend::EventHandle::none;
+
+  std::int64_t last_bytes_ = 0;  // that the last activation took from the cache
+  std::int64_t admitted_bytes_ = 0;
+  bool is_admitted_ = false;
 
   std::unique_ptr<graph::Activation> single_;
   std::atomic<std::int64_t> activations_{0};

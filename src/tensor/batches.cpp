@@ -64,7 +64,8 @@ void TensorBatch::push(Tensor tensor) {
     check_same("TensorBatch", first, tensor);
     if (tensor.ndim() != first.ndim() || tensor.layout() != first.layout()) {
       throw_error<TensorError>(
-          "TensorBatch: push: rank {} with layout \"{}\" does not fit those that are there, rank {} "
+          "TensorBatch: push: rank {} with layout \"{}\" does not fit those that are there, rank "
+          "{} "
           "with layout \"{}\"",
           tensor.ndim(), tensor.layout().str(), first.ndim(), first.layout().str());
     }
@@ -85,6 +86,7 @@ std::size_t TensorMap::index_of(std::string_view name, const char* call) const {
   const auto found = std::ranges::find(entries_, name, &Entry::first);
   if (found != entries_.end()) return static_cast<std::size_t>(found - entries_.begin());
   std::vector<std::string_view> names;
+  names.reserve(entries_.size());
   for (const Entry& entry : entries_) names.emplace_back(entry.first);
   if (names.empty()) throw_error<TensorError>("TensorMap: {}: it is empty", call);
   throw_error<TensorError>("TensorMap: {}: no tensor \"{}\"; did you mean \"{}\"?", call, name,

@@ -2,6 +2,7 @@
 
 #include "base/throw.hpp"
 #include "tensor/tensor_data.hpp"
+#include "tensor/work.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -122,8 +123,9 @@ void check_address(const char* where, const ForeignArray& array, const Reach& re
   if (__builtin_add_overflow(address, array.byte_offset, &first)) {
     throw_error<TensorError>("{}: byte_offset {} leads out of memory", where, array.byte_offset);
   }
-  // Addresses are compared as signed numbers elsewhere; no machine has any beyond.
-  if (first < static_cast<std::uintptr_t>(reach.below) ||
+  // Addresses are compared as signed numbers elsewhere; no machine has any beyond. Nothing begins
+  // at address 0.
+  if (first <= static_cast<std::uintptr_t>(reach.below) ||
       first > static_cast<std::uintptr_t>(kMost - reach.above)) {
     throw_error<TensorError>(
         "{}: data {:#x} with these strides covers {} bytes below and {} above, which leads out of "
@@ -136,6 +138,15 @@ void check_address(const char* where, const ForeignArray& array, const Reach& re
     throw_error<TensorError>("{}: data is said to be on {} but {:#x} is host memory", where,
                              array.device.str(), address);
   }
+}
+
+// The owner's pending work on its stream counts as a write.
+void note_pending(const char* where, TensorData& view, order::Stream& producer) {
+  view.block->used(producer, true);
+  auto* shadow = view.block->shadow();
+  if (shadow == nullptr || producer.actor() == nullptr) return;
+  order::check::access(*shadow, order::check::enqueue(*producer.actor()), view.range(), true,
+                       tag(where));
 }
 
 }  // namespace
@@ -198,7 +209,7 @@ Tensor wrap_foreign(const char* where, const ForeignArray& array, Owner owner, L
       {owner.release, owner.context},
       back_edge && producer != nullptr ? Ref<order::Stream>::share(producer)
                                        : Ref<order::Stream>{});
-  if (producer != nullptr) view->block->used(*producer, true);
+  if (producer != nullptr) note_pending(where, *view, *producer);
   return tensor;
 }
 

@@ -63,7 +63,8 @@ order::check::Range TensorData::range() const {
   static_assert(kMaxDims <= order::check::Range::kLevels);
   std::array<order::check::Level, kMaxDims> dims;
   for (std::size_t i = 0; i < rank(); ++i) dims[i] = {strides_[i], shape_[i]};
-  return {static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data)), dtype.itemsize(),
+  return {static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data)),
+          dtype.itemsize(),
           {dims.data(), rank()}};
 }
 

@@ -4,8 +4,19 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
 namespace ps = penstock;
+
+// A small graph: the even ones of ten numbers, doubled and summed.
+static int sum_of_evens() {
+  int sum = 0;
+  const ps::Flow numbers = ps::source([n = 0]() mutable { return n++; }, {.count = 10});
+  const ps::Flow evens =
+      numbers >> [](int v) { return v % 2 == 0 ? std::optional(v * 2) : std::nullopt; };
+  ps::run(evens >> [&sum](int v) { sum += v; });
+  return sum;
+}
 
 // One stream writes an image, another shrinks it; nobody says that the second waits for the first.
 int main() {
@@ -23,6 +34,10 @@ int main() {
       std::printf("byte %lld is %d, not 7\n", static_cast<long long>(i), bytes[i]);
       return 1;
     }
+  }
+  if (sum_of_evens() != 40) {
+    std::printf("the graph's sum is %d, not 40\n", sum_of_evens());
+    return 1;
   }
   std::printf("penstock %s, as %s: %lld bytes\n", ps::version(), ps::kVersion,
               static_cast<long long>(small.nbytes()));

@@ -163,31 +163,39 @@ TEST_CASE("application: an error comes out of run and of the future, and it can 
 }
 
 TEST_CASE("application: wrong graphs are refused before they run") {
-  refuses([](auto& self) {
-    const auto a = self.template make_operator<Count>("a", 1);
-    const auto b = self.template make_operator<Scale>("b");
-    self.add_flow(a, b, {{"ouy", "in"}});
-  }, "a: no output \"ouy\"; it has \"out\"; did you mean \"out\"?");
+  refuses(
+      [](auto& self) {
+        const auto a = self.template make_operator<Count>("a", 1);
+        const auto b = self.template make_operator<Scale>("b");
+        self.add_flow(a, b, {{"ouy", "in"}});
+      },
+      "a: no output \"ouy\"; it has \"out\"; did you mean \"out\"?");
   refuses([](auto& self) { self.template make_operator<Scale>("b"); },
           "b: its input \"in\" is not connected");
-  refuses([](auto& self) {
-    self.template make_operator<Count>("a", 1);
-    self.template make_operator<Count>("a", 1);
-  }, "two operators named \"a\"");
-  refuses([](auto& self) {
-    struct Words : ps::Operator {
-      void setup(ps::Spec& spec) override { spec.input("in").type<std::string>(); }
-      void compute(ps::Inputs&, ps::Outputs&, ps::Context&) override {}
-    };
-    const auto a = self.template make_operator<Count>("a", 1);
-    self.add_flow(a, self.template make_operator<Words>("w"));
-  }, "graph: a.out gives int, w.in takes std::string");
-  refuses([](auto& self) {
-    const auto a = self.template make_operator<Scale>("a");
-    const auto b = self.template make_operator<Scale>("b");
-    self.add_flow(a, b);
-    self.add_flow(b, a);
-  }, "is a cycle with no first message");
+  refuses(
+      [](auto& self) {
+        self.template make_operator<Count>("a", 1);
+        self.template make_operator<Count>("a", 1);
+      },
+      "two operators named \"a\"");
+  refuses(
+      [](auto& self) {
+        struct Words : ps::Operator {
+          void setup(ps::Spec& spec) override { spec.input("in").type<std::string>(); }
+          void compute(ps::Inputs&, ps::Outputs&, ps::Context&) override {}
+        };
+        const auto a = self.template make_operator<Count>("a", 1);
+        self.add_flow(a, self.template make_operator<Words>("w"));
+      },
+      "graph: a.out gives int, w.in takes std::string");
+  refuses(
+      [](auto& self) {
+        const auto a = self.template make_operator<Scale>("a");
+        const auto b = self.template make_operator<Scale>("b");
+        self.add_flow(a, b);
+        self.add_flow(b, a);
+      },
+      "is a cycle with no first message");
   refuses([](auto&) {}, "there is nothing to run");
 }
 
@@ -196,7 +204,8 @@ TEST_CASE("flow: callables are operators") {
   CHECK(twice(21) == 42);  // with a value it is called
   const ps::Flow x = count_to(50);
   std::vector<int> all;
-  const ps::Flow end = x >> twice >> [](int v) { return v + 1; } >> [&](int v) { all.push_back(v); };
+  const ps::Flow end =
+      x >> twice >> [](int v) { return v + 1; } >> [&](int v) { all.push_back(v); };
   static_cast<void>(ps::run(end));
   std::vector<int> expected;
   for (int i = 0; i < 50; ++i) expected.push_back(2 * i + 1);
@@ -217,8 +226,8 @@ TEST_CASE("flow: several inputs are joined, an optional result leaves a gap") {
 TEST_CASE("flow: a tuple is several outputs, by name and number") {
   const auto split = ps::op(
       [](int v) {
-        return std::tuple(v, v % 2 == 0 ? std::optional<std::string>(std::to_string(v))
-                                        : std::nullopt);
+        return std::tuple(
+            v, v % 2 == 0 ? std::optional<std::string>(std::to_string(v)) : std::nullopt);
       },
       {.name = "split"}, {.outputs = {"number", "word"}});
   const ps::Flow both = split(count_to(4));
@@ -243,8 +252,8 @@ TEST_CASE("flow: batches are vectors in and out") {
       {.batch = 4, .max_delay_ms = 10'000});
   CHECK(taken(count_to(6) >> add) == std::vector<int>{1, 2, 4, 5, 6});
   CHECK(sizes == std::vector<std::size_t>{4, 2});
-  const auto shorter = ps::op([](const std::vector<int>&) { return std::vector<int>{}; },
-                              {.batch = 2});
+  const auto shorter =
+      ps::op([](const std::vector<int>&) { return std::vector<int>{}; }, {.batch = 2});
   CHECK_THROWS_WITH_AS(static_cast<void>(taken(count_to(3) >> shorter)),
                        Contains("0 results for a batch of"), ps::GraphError);
   CHECK_THROWS_WITH_AS(static_cast<void>(ps::op([](int v) { return v; }, {.batch = 2})),
@@ -307,9 +316,10 @@ TEST_CASE("flow: options of a run") {
                                passed += m.get<int>();
                              }}));
   CHECK(passed == 25);
-  CHECK_THROWS_AS(static_cast<void>(ps::run(
-                      count_to(10) >> ps::op(bad, {.on_error = ps::OnError::skip, .max_errors = 2}))),
-                  std::runtime_error);
+  CHECK_THROWS_AS(
+      static_cast<void>(
+          ps::run(count_to(10) >> ps::op(bad, {.on_error = ps::OnError::skip, .max_errors = 2}))),
+      std::runtime_error);
 }
 
 TEST_CASE("flow: iterate runs as far as it is asked; dropping it stops the run") {
@@ -338,8 +348,7 @@ TEST_CASE("flow: iterate ends, and gives the run's error after what came before 
     return v;
   };
   ps::Iterator failing = ps::iterate(count_to(100) >> bad);
-  CHECK_THROWS_WITH_AS(
-      while (failing.next()) {}, "two", std::out_of_range);
+  CHECK_THROWS_WITH_AS(while (failing.next()){}, "two", std::out_of_range);
   const auto never = ps::source([]() -> int { throw std::out_of_range("at once"); });
   CHECK_THROWS_AS(static_cast<void>(ps::iterate(never).next()), std::out_of_range);
 }

@@ -82,12 +82,12 @@ TEST_CASE("batches: in a message each tensor is waited for") {
   std::vector<int> seen;
   const ps::PortNames host{.host = {"in"}};
   const auto once = [](auto make) { return ps::source(make, {.count = 1}); };
-  static_cast<void>(ps::run(once([&] { return ps::TensorMap{{"a", slow(3)}}; }) >>
-                            ps::op([&](const ps::TensorMap& m) { seen.push_back(first(m["a"])); },
-                                   {}, host)));
-  static_cast<void>(ps::run(once([&] { return ps::TensorBatch{slow(4), slow(5)}; }) >>
-                            ps::op([&](const ps::TensorBatch& b) { seen.push_back(first(b[1])); },
-                                   {}, host)));
+  static_cast<void>(
+      ps::run(once([&] { return ps::TensorMap{{"a", slow(3)}}; }) >>
+              ps::op([&](const ps::TensorMap& m) { seen.push_back(first(m["a"])); }, {}, host)));
+  static_cast<void>(
+      ps::run(once([&] { return ps::TensorBatch{slow(4), slow(5)}; }) >>
+              ps::op([&](const ps::TensorBatch& b) { seen.push_back(first(b[1])); }, {}, host)));
   static_cast<void>(ps::run(
       once([&] { return ps::TensorBatch{slow(6)}; }) >>
       [](const ps::TensorBatch& b) { return std::vector<ps::Tensor>(b.begin(), b.end()); } >>

@@ -1,40 +1,23 @@
 // The explicit form of an operator: ports, settings, what it is given, how long its context lives.
 #include <penstock/penstock.hpp>
 
-#include "count_allocations.hpp"
+#include "operator_fixture.hpp"
 
 #include <doctest/doctest.h>
 
-#include <array>
 #include <atomic>
-#include <chrono>
-#include <cstring>
 #include <functional>
 #include <mutex>
 #include <numeric>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace ps = penstock;
 using doctest::Contains;
+using namespace penstock::test;
 
 namespace {
-
-ps::Flow count_to(int end) {
-  return ps::source([end, n = 0]() mutable -> std::optional<int> {
-    return n < end ? std::optional(n++) : std::nullopt;
-  });
-}
-
-template <class T>
-std::vector<T> taken(const ps::Flow& flow) {
-  std::vector<T> all;
-  ps::Iterator it = ps::iterate(flow);
-  while (const auto value = it.next<T>()) all.push_back(*value);
-  return all;
-}
 
 // The spelling of the public contract.
 struct Gain : ps::Operator {
@@ -52,27 +35,6 @@ void Gain::setup(ps::Spec& spec) {
 }
 void Gain::compute(ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) {
   outputs.emit(*inputs.receive<int>("in") * gain + offset, "out");
-}
-
-// An operator of functions, for what one test needs.
-struct Parts {
-  std::function<void(ps::Spec&)> setup;
-  std::function<void(ps::Inputs&, ps::Outputs&, ps::Context&)> compute;
-};
-class Custom : public ps::Operator {
- public:
-  explicit Custom(Parts parts) : parts_(std::move(parts)) {}
-  void setup(ps::Spec& spec) override { parts_.setup(spec); }
-  void compute(ps::Inputs& inputs, ps::Outputs& outputs, ps::Context& context) override {
-    parts_.compute(inputs, outputs, context);
-  }
-
- private:
-  Parts parts_;
-};
-void in_and_out(ps::Spec& spec) {
-  spec.input("in");
-  spec.output("out");
 }
 
 }  // namespace
@@ -158,18 +120,18 @@ TEST_CASE("operator: two ports of one name, an unknown port, an empty message") 
 
 TEST_CASE("operator: several messages of one activation come one after the other") {
   std::vector<int> seen;
-  const auto pairs = ps::op<Custom>(
-      {}, Parts{[](ps::Spec& spec) {
-                  spec.input("in").size(2);
-                  spec.output("out");
-                },
-                [&seen](ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) {
-                  CHECK(inputs.size() == 2);
-                  int sum = 0;
-                  while (const auto value = inputs.receive<int>()) sum += *value;
-                  CHECK_FALSE(inputs.receive());
-                  outputs.emit(sum);
-                }});
+  const auto pairs =
+      ps::op<Custom>({}, Parts{[](ps::Spec& spec) {
+                                 spec.input("in").size(2);
+                                 spec.output("out");
+                               },
+                               [&seen](ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) {
+                                 CHECK(inputs.size() == 2);
+                                 int sum = 0;
+                                 while (const auto value = inputs.receive<int>()) sum += *value;
+                                 CHECK_FALSE(inputs.receive());
+                                 outputs.emit(sum);
+                               }});
   CHECK(taken<int>(count_to(6) >> pairs) == std::vector<int>{1, 5, 9});
 }
 
@@ -193,8 +155,7 @@ TEST_CASE("operator: in a batch the emits go to the items in order") {
     origins.emplace_back(context.origin().number, m.get<int>());
   };
   static_cast<void>(ps::run(last));
-  CHECK(origins ==
-        std::vector<std::pair<std::uint64_t, int>>{{0, 0}, {2, 20}, {4, 40}, {6, 60}});
+  CHECK(origins == std::vector<std::pair<std::uint64_t, int>>{{0, 0}, {2, 20}, {4, 40}, {6, 60}});
 
   const auto fails = [&](int emits, const char* with) {
     const auto bad = make([emits](ps::Inputs&, ps::Outputs& outputs, ps::Context& context) {
@@ -263,7 +224,10 @@ TEST_CASE("operator: the context lives from start to stop, which comes also afte
       CHECK(c.device() == ps::Device::cpu());
       if (c.message().get<int>() == 1) throw std::out_of_range("one");
     }
-    void stop() override { log->lines.push_back("stop " + context().name()); }
+    void stop() override {
+      log->lines.push_back("stop " + context().name());
+      CHECK_THROWS_AS(static_cast<void>(context().message()), ps::GraphError);
+    }
   };
   Log log;
   const auto flow = count_to(5) >> ps::op<Living>({.name = "living"}, &log);
@@ -313,147 +277,16 @@ TEST_CASE("operator: it is not run until it is ready") {
 
 TEST_CASE("operator: an optional input gives nothing where nothing comes") {
   const auto odd = [](int v) { return v % 2 == 1 ? std::optional(v) : std::nullopt; };
-  const auto both = ps::op<Custom>(
-      {}, Parts{[](ps::Spec& spec) {
-                  spec.input("all").type<int>();
-                  spec.input("odd").type<int>().optional();
-                  spec.output("out");
-                },
-                [](ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) {
-                  const int all = *inputs.receive<int>("all");
-                  outputs.emit(inputs.receive<int>("odd").value_or(-all));
-                }});
+  const auto both =
+      ps::op<Custom>({}, Parts{[](ps::Spec& spec) {
+                                 spec.input("all").type<int>();
+                                 spec.input("odd").type<int>().optional();
+                                 spec.output("out");
+                               },
+                               [](ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) {
+                                 const int all = *inputs.receive<int>("all");
+                                 outputs.emit(inputs.receive<int>("odd").value_or(-all));
+                               }});
   const ps::Flow x = count_to(4);
   CHECK(taken<int>(both(x, x >> odd)) == std::vector<int>{0, 1, -2, 3});
-}
-
-TEST_CASE("operator: a tensor is written in place, or as a copy where others see it") {
-  const auto make = [] {
-    return ps::source([n = 0]() mutable -> std::optional<ps::Tensor> {
-      if (n++ == 3) return std::nullopt;
-      ps::Tensor tensor = ps::Tensor::empty({4}, ps::u8, {}, *ps::Stream::current());
-      ps::Stream::current()->launch([tensor] { std::memset(tensor.data(), 1, 4); },
-                                    ps::writes(tensor));
-      return tensor;
-    });
-  };
-  const auto write = [](ps::Tensor& tensor) {
-    ps::Stream::current()->launch([tensor] { std::memset(tensor.data(), 9, 4); },
-                                  ps::writes(tensor));
-    return tensor;
-  };
-  const auto first = [](const ps::Tensor& a, const ps::Tensor& b) {
-    return static_cast<const std::uint8_t*>(a.data())[0] * 10 +
-           static_cast<const std::uint8_t*>(b.data())[0];
-  };
-  const ps::Flow x = make();
-  const ps::Flow written = ps::op(write, {.name = "write"})(x);
-  const ps::Flow seen = ps::op(first, {}, {.inputs = {"a", "b"}, .host = {"a", "b"}})(x, written);
-  std::vector<int> all;
-  const ps::RunStats stats = ps::run(seen >> [&](int v) { all.push_back(v); });
-  CHECK(all == std::vector<int>{19, 19, 19});
-  CHECK(stats.edges.at({"function", "out", "write", "in"}).copies == 3);
-}
-
-TEST_CASE("operator: messages say which stream they were emitted on") {
-  const auto emit = ps::op<Custom>(
-      {.count = 2}, Parts{[](ps::Spec& spec) {
-                            spec.output("plain");
-                            spec.output("named");
-                            spec.output("own");
-                          },
-                          [](ps::Inputs&, ps::Outputs& outputs, ps::Context& context) {
-                            outputs.emit(1, "plain");
-                            const ps::Stream extra = context.extra_stream("x");
-                            CHECK(extra == context.extra_stream("x"));
-                            outputs.emit(2, "named", extra);
-                            static_cast<void>(context.stream());
-                            outputs.emit(3, "own");
-                          }});
-  const ps::Flow x = emit();
-  std::vector<int> found;
-  const auto look = ps::op<Custom>(
-      {}, Parts{[](ps::Spec& spec) {
-                  for (const char* name : {"a", "b", "c"}) spec.input(name);
-                },
-                [&](ps::Inputs& inputs, ps::Outputs&, ps::Context&) {
-                  for (const char* name : {"a", "b", "c"}) {
-                    REQUIRE(inputs.streams(name).size() == 1);
-                    found.push_back(inputs.streams(name)[0].has_value() ? 1 : 0);
-                  }
-                }});
-  static_cast<void>(ps::run(look(x["plain"], x["named"], x["own"])));
-  CHECK(found.size() == 6);
-  CHECK(found[1] == 1);
-  CHECK(found[0] == 0);
-}
-
-TEST_CASE("operator: work on a named stream is waited for") {
-  const auto slow = ps::op<Custom>(
-      {.count = 1},
-      Parts{[](ps::Spec& spec) { spec.output("out"); },
-            [](ps::Inputs&, ps::Outputs& outputs, ps::Context& context) {
-              const ps::Stream side = context.extra_stream("side");
-              const auto tensor = ps::Tensor::empty({1}, ps::u8, {}, side);
-              // Work that the tensor does not know of.
-              auto* byte = static_cast<std::atomic<std::uint8_t>*>(tensor.data());
-              side.launch([byte] {
-                std::this_thread::sleep_for(std::chrono::milliseconds(30));
-                byte->store(5);
-              });
-              outputs.emit(tensor, "out", side);
-            }});
-  int seen = 0;
-  static_cast<void>(ps::run(slow() >> ps::op([&](const ps::Tensor& t) {
-                              seen = static_cast<const std::uint8_t*>(t.data())[0];
-                            },
-                                             {}, {.host = {"in"}})));
-  CHECK(seen == 5);
-}
-
-TEST_CASE("operator: a value that is emitted twice is two messages") {
-  const auto twice = ps::op<Custom>(
-      {}, Parts{in_and_out, [](ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) {
-                  const ps::Message message = inputs.receive();
-                  outputs.emit(message);
-                  outputs.emit(message);
-                }});
-  std::vector<std::array<std::uint64_t, 3>> seen;
-  const ps::Flow x = count_to(2);
-  const auto note = [&](const ps::Message& m, ps::Context& c) {
-    seen.push_back({static_cast<std::uint64_t>(m.get<int>()), c.origin().number, c.origin().sub});
-  };
-  static_cast<void>(ps::run(x >> twice >> note));
-  CHECK(seen == std::vector<std::array<std::uint64_t, 3>>{{0, 0, 0}, {0, 0, 1}, {1, 1, 0}, {1, 1, 1}});
-}
-
-TEST_CASE("operator: a chain allocates nothing per message") {
-  constexpr int kWarm = 20'000;
-  constexpr int kEnd = 60'000;
-  struct Marks {
-    std::int64_t at_warm = 0;
-    std::int64_t at_end = 0;
-  };
-  struct Hop : ps::Operator {
-    void setup(ps::Spec& spec) override {
-      spec.input("in").type<int>();
-      spec.output("out").type<int>();
-    }
-    void compute(ps::Inputs& inputs, ps::Outputs& outputs, ps::Context&) override {
-      outputs.emit(*inputs.receive<int>("in") + 1, "out");
-    }
-  };
-  for (const int workers : {1, 2, 4}) {
-    Marks marks;
-    const ps::Flow end = count_to(kEnd + 1) >> ps::op<Hop>() >> [](int v) { return v + 1; } >>
-                         [&marks](int v) {
-                           if (v == kWarm + 2) marks.at_warm = penstock::test::allocations.load();
-                           if (v == kEnd + 2) marks.at_end = penstock::test::allocations.load();
-                         };
-    static_cast<void>(ps::run(end, {.workers = workers}));
-    CAPTURE(workers);
-    const std::int64_t made = marks.at_end - marks.at_warm;
-    MESSAGE(workers << " workers: " << made << " allocations in " << kEnd - kWarm << " messages");
-    CHECK(made < 100);
-  }
 }

@@ -111,9 +111,9 @@ TEST_CASE("route: sinks are run too; the key may be of any message; no case is r
   std::atomic<int> small{0};
   std::atomic<int> big{0};
   const auto key = [](const ps::Message& m) { return m.get<int>() < 3; };
-  static_cast<void>(ps::run(ps::route(count_to(10), key,
-                                      {{true, ps::op([&](int) { ++small; })},
-                                       {false, ps::op([&](int) { ++big; })}})));
+  static_cast<void>(ps::run(
+      ps::route(count_to(10), key,
+                {{true, ps::op([&](int) { ++small; })}, {false, ps::op([&](int) { ++big; })}})));
   CHECK(small == 3);
   CHECK(big == 7);
   CHECK_THROWS_AS(static_cast<void>(ps::route(count_to(1), key, {})), ps::GraphError);
@@ -130,8 +130,9 @@ TEST_CASE("route: a join after it finds its partners") {
 
 TEST_CASE("loop: it begins with its first messages and ends with the last one in it") {
   const ps::Flow l = ps::loop(1, 100);
-  const auto step = [](int v) { return v < 50 || (v >= 100 && v < 103) ? std::optional(v + 1)
-                                                                       : std::nullopt; };
+  const auto step = [](int v) {
+    return v < 50 || (v >= 100 && v < 103) ? std::optional(v + 1) : std::nullopt;
+  };
   const ps::Flow y = l >> step;
   static_cast<void>(y >> l);
   for (int again = 0; again < 2; ++again) {
@@ -160,8 +161,9 @@ TEST_CASE("loop: what closed it has to be there") {
 
 TEST_CASE("probe: it prints what passes, and passes it on") {
   std::vector<std::string> lines;
-  const ps::ProbeOptions options{
-      .name = "look", .values = 3, .print = [&](const std::string& line) { lines.push_back(line); }};
+  const ps::ProbeOptions options{.name = "look",
+                                 .values = 3,
+                                 .print = [&](const std::string& line) { lines.push_back(line); }};
   const ps::Flow frames = ps::synthetic({.height = 4, .width = 6, .count = 2});
   CHECK(taken<ps::Tensor>(ps::probe(frames, options)).size() == 2);
   REQUIRE(lines.size() == 2);
@@ -180,15 +182,14 @@ TEST_CASE("synthetic: frames that move, with times, as many and as often as aske
   std::vector<std::int64_t> times;
   std::vector<int> pixels;
   const auto begun = std::chrono::steady_clock::now();
-  static_cast<void>(
-      ps::run(ps::synthetic({.height = 8, .width = 10, .count = 4, .fps = 100}) >>
-              ps::op(
-                  [&](const ps::Tensor& frame, ps::Context& context) {
-                    times.push_back(context.message().time_ns());
-                    pixels.push_back(
-                        static_cast<const std::uint8_t*>(frame.data())[(2 * 10 + 5) * 3]);
-                  },
-                  {}, {.host = {"in"}})));
+  static_cast<void>(ps::run(ps::synthetic({.height = 8, .width = 10, .count = 4, .fps = 100}) >>
+                            ps::op(
+                                [&](const ps::Tensor& frame, ps::Context& context) {
+                                  times.push_back(context.message().time_ns());
+                                  pixels.push_back(static_cast<const std::uint8_t*>(
+                                      frame.data())[(2 * 10 + 5) * 3]);
+                                },
+                                {}, {.host = {"in"}})));
   CHECK(times == std::vector<std::int64_t>{0, 10'000'000, 20'000'000, 30'000'000});
   CHECK(pixels == std::vector<int>{5, 9, 13, 17});
   CHECK(std::chrono::steady_clock::now() - begun > std::chrono::milliseconds(29));
@@ -224,8 +225,8 @@ TEST_CASE("feed: a program that waits for room is told that the run has failed")
   ps::Run run = ps::start(feed >> [](int v) {
     if (v == 5) throw std::out_of_range("five");
   });
-  CHECK_THROWS_WITH_AS(
-      for (int i = 0; i < 1'000'000; ++i) feed.put(i), Contains("its run has ended"), ps::Error);
+  CHECK_THROWS_WITH_AS(for (int i = 0; i < 1'000'000; ++i) feed.put(i),
+                       Contains("its run has ended"), ps::Error);
   CHECK_THROWS_AS(run.wait(), std::out_of_range);
 }
 

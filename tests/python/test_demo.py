@@ -16,7 +16,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import clips  # noqa: E402
+import video  # noqa: E402
 import video_streams  # noqa: E402
+
+import penstock as ps  # noqa: E402
 
 
 def open_target(path, source):
@@ -148,3 +151,37 @@ def test_a_wait_that_is_left_out_is_reported(clip, tmp_path, program):
     assert "write of" in done.stderr
     assert "resize" in done.stderr
     assert "program.py:" in done.stderr
+
+
+def test_the_graph_gives_every_frame_of_the_reference(clip, reference):
+    expected, _ = reference
+    flow = ps.source(clip) >> ps.resize(size=video_streams.SIZE) >> video.sharpen
+    count = 0
+    for index, frame in enumerate(ps.iterate(flow)):
+        own = psnr(frame, expected[index])
+        assert own >= 40, f"frame {index}: {own:.1f} dB"
+        for neighbour in (index - 1, index + 1):
+            if 0 <= neighbour < len(expected):
+                assert own > psnr(frame, expected[neighbour]), f"frame {index} is nearer to frame {neighbour}"
+        count += 1
+    assert count == len(expected)
+
+
+def test_the_graphs_video_plays_and_takes_no_longer_than_the_program_over_streams(clip, reference, tmp_path):
+    _, expected = reference
+    ratios = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        video_streams.process(str(clip), str(tmp_path / "streams.mp4"))
+        middle = time.perf_counter()
+        ps.run(video.pipeline(clip, tmp_path / "graph.mp4"))
+        ratios.append((middle - begin) / (time.perf_counter() - middle))
+    frames = decoded(tmp_path / "graph.mp4")
+    assert len(frames) == len(expected)
+    assert min(psnr(ours, theirs) for ours, theirs in zip(frames, expected, strict=True)) >= 32
+    assert sorted(ratios)[1] >= 1, ratios
+
+
+def test_the_program_is_short():
+    lines = [line for line in (EXAMPLES / "video.py").read_text().splitlines() if line.strip()]
+    assert len(lines) <= 12

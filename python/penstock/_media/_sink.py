@@ -60,7 +60,9 @@ class _Writer:
                 "put {source} into the path to write a file for each"
             )
         gray = image.ndim == 2 or image.shape[2] == 1
-        coded = av.VideoFrame.from_ndarray(image.reshape(image.shape[:2]) if gray else image, "gray" if gray else "rgb24")
+        coded = av.VideoFrame.from_ndarray(
+            image.reshape(image.shape[:2]) if gray else image, "gray" if gray else "rgb24"
+        )
         self._write(coded, about)
 
     def _open(self, about: Any, image: Any) -> None:

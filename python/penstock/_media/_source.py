@@ -7,14 +7,17 @@ import os
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import _core
 from .._core import message
-from .._flow import Flow, together
+from .._flow import Flow, flow_of, merge
+from .._operation import Operation
 from .._operator import operator
 from ..errors import ArgumentTypeError, MediaError
-from ._frames import planes_of, to_rgb
+from ._frames import planes_of
 
 _SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "v4l2:")
 
@@ -38,7 +41,7 @@ def source(
     if policy not in ("block", "latest"):
         raise MediaError(f'source: policy={policy!r}; it is "block" or "latest"')
     flows = [_one(path, format, policy, name) for path in _paths(what)]
-    return flows[0] if len(flows) == 1 else together(*flows)
+    return flows[0] if len(flows) == 1 else merge(*flows, name=name)
 
 
 def _paths(what: Any) -> list[str]:
@@ -48,7 +51,9 @@ def _paths(what: Any) -> list[str]:
             raise MediaError("source: the list is empty")
         return paths
     if not isinstance(what, (str, os.PathLike)):
-        raise ArgumentTypeError(f"source: {type(what).__name__} is not accepted; expected a path, a glob or a list of them")
+        raise ArgumentTypeError(
+            f"source: {type(what).__name__} is not accepted; expected a path, a glob or a list of them"
+        )
     text = os.fspath(what)
     if text.startswith(_SCHEMES):
         return [text]
@@ -66,12 +71,13 @@ def _paths(what: Any) -> list[str]:
 
 def _one(path: str, format: str, policy: str, name: str | None) -> Flow:
     label = name or Path(path.split("?")[0]).stem or "source"
-    frames: Flow = _decode(path=path, native=format == "native", name=label)
-    if format == "native":
-        return frames
-    overload = "drop_oldest" if policy == "latest" else "block"
-    converted: Flow = to_rgb(frames, name=f"{label}_rgb", policy=overload)
-    return converted
+    frames = flow_of(_decode(path=path, native=format == "native", name=label), "source")
+    if format == "RGB":
+        native = partial(_core._cvt_color_node, "", "RGB", None, None)
+        frames = Operation("rgb", lambda src: src, native, {"name": f"{label}_rgb"})(frames)
+    if policy == "latest":  # whoever is slow gets the newest
+        frames._node.outputs[0].update(policy="drop_oldest", capacity=1)
+    return frames
 
 
 def _open(path: str) -> Any:
@@ -100,9 +106,10 @@ def _decode(*, path: str, native: bool) -> Iterator[Any]:
             for frame in container.decode(stream):
                 about = message()
                 about.time = float(frame.time) if frame.time is not None else count / float(rate)
-                about.metadata.update(_about(frame, rate))
+                format, planes = planes_of(frame, native)
+                about.metadata.update(_about(frame, rate), format=format)
                 count += 1
-                yield planes_of(frame, native)
+                yield planes
         except av.error.InvalidDataError as error:
             if count == 0:
                 raise MediaError(f"source: {path} is no video that can be decoded: {error}") from error

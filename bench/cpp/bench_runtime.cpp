@@ -1,0 +1,104 @@
+// What a hop from one C++ operator to the next costs, beside oneTBB's flow graph, and how two
+// instances share out work, as JSON. A hop's cost is the slope between chains of 1 and of 9.
+// Everything runs by turns; medians. `bench_runtime ROUNDS` sets the number of turns.
+#include "runtime_chain.hpp"
+#ifdef BENCH_HAS_TBB
+#include "tbb_chain.hpp"
+#endif
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using penstock::bench::Chain;
+using penstock::bench::run_chain_s;
+
+constexpr int kShort = 1;
+constexpr int kLong = 9;
+
+// Something measured by turns with the others.
+struct Case {
+  std::string name;
+  std::function<double()> measure;
+  std::vector<double> values = {};
+
+  [[nodiscard]] double median() {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  }
+};
+
+double checked(double elapsed_s) {
+  if (elapsed_s >= 0) return elapsed_s;
+  std::fputs("bench_runtime: messages were lost\n", stderr);
+  std::exit(1);
+}
+
+double hop_ns(Chain chain) {
+  chain.hops = kLong;
+  const double longer_s = checked(run_chain_s(chain));
+  chain.hops = kShort;
+  const double shorter_s = checked(run_chain_s(chain));
+  return (longer_s - shorter_s) * 1e9 / chain.messages / (kLong - kShort);
+}
+
+double rate(Chain chain) {
+  chain.hops = 1;
+  return chain.messages / checked(run_chain_s(chain));
+}
+
+double chain_ns(Chain chain) {
+  chain.hops = kLong;
+  return checked(run_chain_s(chain)) * 1e9 / chain.messages;
+}
+
+std::vector<Case> cases() {
+  constexpr int kMessages = 50'000;
+  const Chain one{.messages = kMessages};
+  const Chain two{.messages = kMessages, .workers = 2};
+  const Chain batched{.messages = kMessages * 2, .batch = 16};
+  const Chain alone{.messages = 2'000, .workers = 2, .work_ns = 20'000};
+  Chain shared = alone;
+  shared.instances = 2;
+  std::vector<Case> all{
+      {"hop", [=] { return hop_ns(one); }},
+      {"hop, 2 workers", [=] { return hop_ns(two); }},
+      {"chain", [=] { return chain_ns(one); }},
+      {"chain, 2 workers", [=] { return chain_ns(two); }},
+      {"hop, batched", [=] { return hop_ns(batched); }},
+      {"rate of 1", [=] { return rate(alone); }},
+      {"rate of 2", [=] { return rate(shared); }},
+  };
+#ifdef BENCH_HAS_TBB
+  using penstock::bench::tbb_chain_s;
+  for (const int threads : {1, 2}) {
+    all.push_back({threads == 1 ? "tbb hop" : "tbb hop, 2 workers", [=] {
+                     const double longer_s = checked(tbb_chain_s(kLong, kMessages, threads));
+                     const double shorter_s = checked(tbb_chain_s(kShort, kMessages, threads));
+                     return (longer_s - shorter_s) * 1e9 / kMessages / (kLong - kShort);
+                   }});
+  }
+#endif
+  return all;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 9;
+  auto all = cases();
+  for (int round = 0; round < rounds; ++round) {
+    for (Case& each : all) each.values.push_back(each.measure());
+  }
+  std::string text;
+  for (Case& each : all) {
+    text +=
+        (text.empty() ? "{" : ", ") + ('"' + each.name + "\": ") + std::to_string(each.median());
+  }
+  std::puts((text + "}").c_str());
+}
