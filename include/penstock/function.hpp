@@ -96,6 +96,23 @@ T value_of(const Message& message) {
 template <class P>
 inline constexpr bool kIsContext = std::is_same_v<std::remove_cvref_t<P>, Context>;
 
+// A message that somebody else holds meanwhile.
+class BorrowedMessage {
+ public:
+  explicit BorrowedMessage(MessageData* held = nullptr) : message_(held) {}
+  BorrowedMessage(BorrowedMessage&& other) noexcept = default;
+  BorrowedMessage& operator=(BorrowedMessage&&) = delete;
+  ~BorrowedMessage() { static_cast<void>(message_.leak()); }
+  void set(MessageData* held) {
+    static_cast<void>(message_.leak());
+    message_ = Message(held);
+  }
+  [[nodiscard]] const Message& get() const { return message_; }
+
+ private:
+  Message message_;
+};
+
 // What one parameter needs during a call.
 template <class P>
 class Argument {
@@ -122,13 +139,14 @@ class Argument {
       if (is_list) {
         list_.emplace().reserve(count);
         for (std::size_t i = 0; i < count; ++i) {
-          list_->push_back(value_of<typename Plain::value_type>(inputs.receive_at(port)));
+          const BorrowedMessage message(inputs.borrow_at(port));
+          list_->push_back(value_of<typename Plain::value_type>(message.get()));
         }
         return;
       }
     }
-    message_ = inputs.receive_at(port);
-    if constexpr (kIsOwn) value_.emplace(value_of<Plain>(message_));
+    message_.set(inputs.borrow_at(port));
+    if constexpr (kIsOwn) value_.emplace(value_of<Plain>(message_.get()));
   }
 
   P get() {
@@ -138,9 +156,9 @@ class Argument {
     if constexpr (kIsOwn) {
       return static_cast<P>(*value_);
     } else if constexpr (std::is_same_v<Plain, Message>) {
-      return static_cast<P>(message_);
+      return static_cast<P>(message_.get());
     } else {
-      return message_.template get<Plain>();
+      return message_.get().template get<Plain>();
     }
   }
 
@@ -148,7 +166,7 @@ class Argument {
   static constexpr bool kIsOwn = kIsOptional<Plain> || kIsWritten || std::is_rvalue_reference_v<P>;
   struct Nothing {};
 
-  Message message_;
+  BorrowedMessage message_;
   std::conditional_t<kIsOwn, std::optional<Plain>, Nothing> value_;
   std::conditional_t<kIsVector<Plain>, std::optional<Plain>, Nothing> list_;
 };

@@ -95,6 +95,8 @@ class PENSTOCK_API Inputs {
   }
   /// The same by the number of the port, in the order of setup().
   [[nodiscard]] Message receive_at(std::size_t port);
+  /// The same without a reference, for the time of the call; nullptr when there is none.
+  [[nodiscard]] MessageData* borrow_at(std::size_t port);
   /// How many receive() gives in this activation; an empty one on an optional input counts.
   [[nodiscard]] std::size_t size(std::string_view port = {}) const;
   [[nodiscard]] std::size_t size_at(std::size_t port) const;

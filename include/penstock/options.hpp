@@ -89,6 +89,8 @@ struct PortSpec {
   int capacity = 0;
   bool is_policy_set = false;
   Policy policy = Policy::block;
+  /// Negative: the operator's.
+  double max_age_ms = -1;
 };
 
 }  // namespace penstock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import _interpreter as _interpreter
 from . import _runtime, dtypes, errors, memory, ops
 from ._application import Application
@@ -24,10 +26,8 @@ from ._device import Device, devices
 from ._explicit import ANY_SIZE, Operator
 from ._feed import feed
 from ._flow import Flow, loop, merge, route, within
-from ._harness import Harness
 from ._image import Image
 from ._label import label
-from ._media import sink, source
 from ._operator import operator
 from ._origin import Origin
 from ._run import Run, iterate, run, start
@@ -50,7 +50,28 @@ from .errors import (
 )
 from .ops import cvt_color, resize
 
+if TYPE_CHECKING:
+    from ._harness import Harness
+    from ._media import sink, source
+
 _runtime.start()
+
+_LATE = {"Harness": "_harness", "sink": "_media", "source": "_media"}
+"""What is imported when it is first asked for, and from where: it needs more of the standard library."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    import importlib
+
+    globals()[name] = getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
 
 __all__ = [
     "ANY_SIZE",
@@ -105,10 +126,10 @@ __all__ = [
     "operator",
     "ops",
     "resize",
-    "sink",
-    "source",
     "route",
     "run",
+    "sink",
+    "source",
     "start",
     "uses",
     "within",

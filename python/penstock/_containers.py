@@ -93,7 +93,7 @@ class TensorMap(dict[str, Tensor]):
         """Adds it, or replaces the one of that name."""
         self[name] = tensor
 
-    def update(self, entries: Any = (), **more: Any) -> None:
+    def update(self, entries: Any = (), **more: Any) -> None:  # type: ignore[override]
         for name, tensor in {**dict(entries), **more}.items():
             self[name] = tensor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ._flow import Flow, connect, flows_of
 from ._node import Node
@@ -169,7 +169,7 @@ class Operator:
         args, kwargs = self._arguments
         _copying.append(self)
         try:
-            made = cast(Operator, type(self)(*args, **kwargs))
+            made: Operator = type(self)(*args, **kwargs)
         finally:
             _copying.pop()
         made._set_up()

@@ -117,9 +117,9 @@ class Harness:
                 node.connect(port, sender._node(), port)
             nodes.append(sender._node())
         self._sources = {}
-        for port in node.inputs:
-            name = str(port["name"])
-            if not node.is_connected(name) and not port.get("optional"):
+        for words in node.inputs:
+            name = str(words["name"])
+            if not node.is_connected(name) and not words.get("optional"):
                 silent = _Sender(f"nothing for {name}", {}, [name])
                 node.connect(name, silent._node(), name)
         for name, received in collected.items():

@@ -127,7 +127,7 @@ def build(nodes: list[Node]) -> _core._Graph:
             node.words.get("stream_pool"),
         )
     for node in nodes:
-        for port, sender, output in node.senders:
-            _check_types(node, port, sender, output)
-            graph.connect(index[id(sender)], output, index[id(node)], port)
+        for to, sender, output in node.senders:
+            _check_types(node, to, sender, output)
+            graph.connect(index[id(sender)], output, index[id(node)], to)
     return graph

@@ -163,7 +163,7 @@ void bind_tensor(nb::module_& module) {
   module.def("as_tensor", &as_tensor, nb::arg("obj").none(), nb::arg("layout").none() = nb::none(),
              nb::kw_only(), nb::arg("on_release").none() = nb::none(),
              nb::sig("def as_tensor(obj: typing.Any, layout: str | None = None, *, "
-                     "on_release: collections.abc.Callable[[], object] | None = None) -> typing.Any"),
+                     "on_release: collections.abc.Callable[[], object] | None = None) -> Tensor"),
              "Wraps an array of any library, with no copy; a list or tuple of them is an ImageBatch.");
   module.def(
       "empty",

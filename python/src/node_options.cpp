@@ -194,6 +194,7 @@ std::vector<PortSpec> ports_from(nb::list ports) {
     words.take_size("size", spec.size);
     words.take("capacity", spec.capacity);
     spec.is_policy_set = words.take("policy", spec.policy);
+    words.take("max_age_ms", spec.max_age_ms);
     all.push_back(std::move(spec));
   }
   return all;

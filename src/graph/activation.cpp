@@ -54,6 +54,7 @@ void Activation::drop_inputs() {
 void Activation::clear() {
   drop_inputs();
   outputs.clear();
+  gaps.clear();
   is_source = false;
   keeps_weight = false;
   ended = false;

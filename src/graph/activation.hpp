@@ -20,6 +20,12 @@ struct Staged {
   std::uint32_t item = 0;
 };
 
+/// A number that nothing comes for, told of before the results of an item.
+struct StagedGap {
+  std::uint32_t item;
+  MessageRef gap;
+};
+
 class Activation {
  public:
   // What came in. A null message: nothing on an optional input.
@@ -59,6 +65,8 @@ class Activation {
   void replace(const MessageRef& item, MessageRef with);
 
   std::vector<Staged> outputs;
+  /// What was found between the items, in order.
+  std::vector<StagedGap> gaps;
   /// Of a source's activation: what it emits gets this origin.
   Origin origin;
   bool is_source = false;

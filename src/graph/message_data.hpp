@@ -31,6 +31,14 @@ class MessageData : public RefCounted<MessageData> {
   /// Another message with the same value, for an origin of its own.
   [[nodiscard]] static Ref<MessageData> share(MessageData& other);
 
+  /// The last holder needs no locked instruction: nobody is left to add a reference.
+  void release() {
+    if (ref_count() == 1) {
+      dispose();
+    } else {
+      RefCounted::release();
+    }
+  }
   void dispose();
   [[nodiscard]] bool is_gap() const { return type == nullptr; }
   [[nodiscard]] const Tensor* tensor() const {

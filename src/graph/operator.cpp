@@ -91,11 +91,13 @@ std::size_t Inputs::find(std::string_view port) const {
 Message Inputs::receive(std::string_view port) { return receive_at(find(port)); }
 
 Message Inputs::receive_at(std::size_t port) {
-  if (activation_ == nullptr || port >= activation_->ports()) return {};
+  return Message(graph::MessageRef::share(borrow_at(port)).leak());
+}
+
+MessageData* Inputs::borrow_at(std::size_t port) {
+  if (activation_ == nullptr || port >= activation_->ports()) return nullptr;
   const auto messages = activation_->port(port);
-  if (next_[port] == messages.size()) return {};
-  graph::MessageRef message = messages[next_[port]++];
-  return Message(message.leak());
+  return next_[port] == messages.size() ? nullptr : messages[next_[port]++].get();
 }
 
 std::size_t Inputs::size(std::string_view port) const { return size_at(find(port)); }

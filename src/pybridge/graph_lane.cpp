@@ -7,6 +7,8 @@
 #include "exec/thread_start.hpp"
 #include "pybridge/registry.hpp"
 
+#include <pthread.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -105,6 +107,8 @@ exec::Job* GraphLane::take() {
 void GraphLane::serve(LaneServer& server) {
   current_server = &server;
   server.lane->server_ = &server;
+  clockid_t clock = 0;
+  if (pthread_getcpuclockid(pthread_self(), &clock) == 0) server.lane->thread_clock_.store(clock);
   while (true) {
     {
       const RetireHere scope;
@@ -136,6 +140,12 @@ void GraphLane::wait() {
     exec::futex_wait(sleeps_, 1, kNever);
   }
   sleeps_.store(0);
+}
+
+std::int64_t GraphLane::thread_ns() const {
+  timespec time{};
+  if (clock_gettime(thread_clock_.load(), &time) != 0) return 0;
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
 }
 
 void GraphLane::enter_body(runtime::Runner& runner) {

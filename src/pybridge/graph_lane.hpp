@@ -15,6 +15,8 @@
 #include "runtime/executor.hpp"
 #include "runtime/runner.hpp"
 
+#include <time.h>
+
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -63,13 +65,21 @@ class GraphLane final : public runtime::Executor, public std::enable_shared_from
   // Odd while a body runs; changes with each.
   std::atomic<std::uint64_t> activity_{0};
   std::atomic<runtime::Runner*> running_{nullptr};
-  std::uint64_t seen_activity_ = 0;  // of the watch
+  /// Processor time of the thread that serves it.
+  [[nodiscard]] std::int64_t thread_ns() const;
+  std::atomic<clockid_t> thread_clock_{0};
+  // Of the watch: the body that it saw, since when, and the thread's time then.
+  std::uint64_t seen_activity_ = 0;
+  std::int64_t seen_ns_ = 0;
+  std::int64_t seen_thread_ns_ = 0;
 };
 
 /// The lanes of one run, until it is gone; their threads are kept for later runs. The watch looks
 /// at the shared lane about every millisecond: where a body runs and the watch gets the GIL within
 /// one, the body is free of it. One that runs that long gets the thread for itself, and the others
 /// of its lane another; one of over 50 us gets a lane of its own once it was seen free three times.
+/// While some other thread keeps the GIL busy that can't be seen; a body whose thread has not
+/// worked for 25 ms counts as free all the same.
 class LaneSet final : public runtime::LaneProvider {
  public:
   [[nodiscard]] static std::shared_ptr<LaneSet> make();

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kFreeNs = 1'000'000;
 constexpr std::int64_t kOwnLaneNs = 50'000;
+constexpr std::int64_t kBlockedNs = 25'000'000;
 constexpr int kLooks = 3;
 
 std::mutex sets_mutex;
@@ -72,11 +73,18 @@ void LaneSet::watch() {
   if (activity % 2 == 0) return;
   runtime::Runner* runner = lane->running_.load();
   Looks& looks = looks_[runner];
-  if (looks.held >= kLooks) return;
   const std::int64_t begun = now_ns();
+  const std::int64_t thread_ns = lane->thread_ns();
+  if (!is_long) {
+    lane->seen_ns_ = begun;
+    lane->seen_thread_ns_ = thread_ns;
+  }
+  const bool is_blocked = is_long && begun - lane->seen_ns_ > kBlockedNs &&
+                          thread_ns - lane->seen_thread_ns_ < kBlockedNs / 100;
+  if (looks.held >= kLooks && !is_blocked) return;
   const AcquireGil gil;
   const bool is_same = lane->activity_.load(std::memory_order_acquire) == activity;
-  if (now_ns() - begun > kFreeNs) {
+  if (now_ns() - begun > kFreeNs && !is_blocked) {
     ++looks.held;
     return;
   }
@@ -99,6 +107,7 @@ void LaneSet::hand_over(runtime::Runner& runner) {
   lanes_.push_back(own);
   own->server_ = lane.server_;
   own->activity_.store(1);
+  own->thread_clock_.store(lane.thread_clock_.load());
   lane.server_->lane = own;
   lane.server_ = nullptr;
   lane.activity_.store(lane.activity_.load() + 1);

@@ -42,7 +42,7 @@ Edge::~Edge() {
 bool Edge::can_push() {
   if (policy_ != Policy::block || cancelled_.load(std::memory_order_relaxed)) return true;
   if (ring_.has_room()) return true;
-  producer_waits_.store(true);
+  producer_waits_.exchange(true);
   return ring_.has_room() || cancelled_.load();
 }
 
@@ -115,7 +115,7 @@ MessageRef Edge::pop() {
 }
 
 void Edge::notify_room() {
-  if (producer_waits_.load() && producer_waits_.exchange(false)) from.notify();
+  if (producer_waits_.exchange(false)) from.notify();
 }
 
 void Edge::cancel() {

@@ -2,9 +2,10 @@
 // The producer's owner pushes and closes; the consumer's owner pops and cancels.
 //
 // Waiting. The consumer is notified after each push (or burst of pushes) by its state word. The
-// producer is notified only if it waits: it raises producer_waits_ and then looks for room again;
-// the consumer pops and then looks at producer_waits_. All four are sequentially consistent, so one
-// of them sees the other, and no wake-up is lost. Attacked by test_ring "no wake-up is lost".
+// producer is notified only if it waits: it raises producer_waits_ by an exchange and then looks
+// for room again; the consumer pops and then lowers it by an exchange. The later of the two
+// exchanges reads from the earlier: either the producer sees the room, or the consumer sees that it
+// is waited for, and no wake-up is lost. Attacked by test_ring "no wake-up is lost".
 #pragma once
 
 #include "graph/plan.hpp"

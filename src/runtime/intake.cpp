@@ -48,7 +48,9 @@ Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
   while (count_ < full && !is_over_) {
     switch (next_tuple(gap)) {
       case Found::gap:
-        return Found::gap;
+        if (count_ == 0) return Found::gap;
+        gaps_.push_back({static_cast<std::uint32_t>(count_), std::exchange(gap, {})});
+        continue;
       case Found::over:
         is_over_ = true;
         continue;
@@ -71,6 +73,7 @@ Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
     }
   }
   fill(activation, gathered_, std::exchange(count_, 0));
+  activation.gaps.swap(gaps_);
   return Found::tuple;
 }
 

@@ -59,6 +59,7 @@ class Intake {
 
   std::vector<Tuple> gathered_;
   std::size_t count_ = 0;  // of gathered_ in use
+  std::vector<graph::StagedGap> gaps_;
   std::map<std::uint32_t, Window> windows_;
 };
 

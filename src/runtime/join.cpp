@@ -180,10 +180,7 @@ class LatestJoiner final : public Joiner {
       : ports_(ports), lead_(lead_port(ports)), latest_(ports.size()) {}
 
   Found next(Tuple& tuple, MessageRef& gap) override {
-    if (gap_) {
-      gap = std::exchange(gap_, {});
-      return Found::gap;
-    }
+    if (due_ != kNone && complete(std::exchange(due_, kNone), tuple)) return Found::tuple;
     while (true) {
       bool all_over = true;
       bool has_any = false;
@@ -213,14 +210,17 @@ class LatestJoiner final : public Joiner {
       if (p == lead_) gap = std::move(message);
       return false;
     }
-    if (p == lead_ && latest_[p]) gap_ = MessageData::gap_for(*latest_[p]);
-    latest_[p] = std::move(message);
-    if (!is_complete()) {
-      gap = std::exchange(gap_, {});
-      return false;
+    if (p == lead_ && latest_[p]) {
+      gap = MessageData::gap_for(*latest_[p]);
+      due_ = p;
     }
+    latest_[p] = std::move(message);
+    return due_ == kNone && complete(p, tuple);
+  }
+  bool complete(std::size_t newest, Tuple& tuple) {
+    if (!is_complete()) return false;
     tuple.items = latest_;
-    tuple.lead = (latest_[lead_] ? latest_[lead_] : latest_[p]).get();
+    tuple.lead = (latest_[lead_] ? latest_[lead_] : latest_[newest]).get();
     tuple.keeps_weight = true;
     return true;
   }
@@ -235,7 +235,8 @@ class LatestJoiner final : public Joiner {
   std::span<InPort> ports_;
   std::size_t lead_;
   std::vector<MessageRef> latest_;
-  MessageRef gap_;  // of the lead before
+  static constexpr std::size_t kNone = SIZE_MAX;
+  std::size_t due_ = kNone;  // its message came, and a gap went first
   std::size_t turn_ = 0;
 };
 

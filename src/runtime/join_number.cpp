@@ -127,7 +127,7 @@ class NumberJoiner final : public Joiner {
   void tell(std::uint32_t g, MessageRef gap) {
     const Matcher::Key key{0, gap->origin.number};
     for (const std::size_t p : groups_[g].ports) matcher_.tell(p, key, gap->weight);
-    if (g == lead_) matcher_.give_gap(std::move(gap));
+    if (g == lead_) matcher_.pass_gap(std::move(gap));
     matcher_.decide(key);
   }
 

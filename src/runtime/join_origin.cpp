@@ -182,7 +182,7 @@ class OriginJoiner final : public Joiner {
     const std::uint64_t weight = message->weight;
     if (message->is_gap()) {
       matcher_.tell(p, key, weight);
-      if (p == matcher_.lead()) matcher_.give_gap(std::move(message));
+      if (p == matcher_.lead()) matcher_.pass_gap(std::move(message));
     } else {
       const std::uint32_t sub = message->origin.sub;
       matcher_.add(p, key, sub, std::move(message), weight);

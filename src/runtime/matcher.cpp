@@ -42,8 +42,7 @@ void Matcher::end(std::size_t lane) {
 void Matcher::decide(const Key& key) {
   const auto place = entries_.find(key);
   if (place == entries_.end()) return;
-  while (decide_one(key, place->second)) {
-  }
+  while (decide_one(key, place->second)) give_held_gaps();
   forget_if_done(place);
 }
 
@@ -112,7 +111,23 @@ MessageRef Matcher::take(std::size_t lane, Told& told, std::uint32_t sub) {
   MessageRef message = std::move(found->message);
   told.values.erase(found);
   --lanes_[lane].pending;
+  if (lane == lead_) ++lead_taken_;
   return message;
+}
+
+void Matcher::pass_gap(MessageRef gap) {
+  const std::size_t pending = lanes_[lead_].pending;
+  if (pending == 0 || !is_lead_ordered_) {
+    give_gap(std::move(gap));
+  } else {
+    held_gaps_.push({std::move(gap), lead_taken_ + pending});
+  }
+}
+
+void Matcher::give_held_gaps() {
+  while (!held_gaps_.empty() && held_gaps_.front().after <= lead_taken_) {
+    give_gap(held_gaps_.pop().gap);
+  }
 }
 
 void Matcher::give_gap(MessageRef gap) {

@@ -30,7 +30,10 @@ class Matcher {
   };
   static constexpr std::uint64_t kNever = UINT64_MAX;
 
-  Matcher(std::vector<Lane> lanes, std::size_t lead) : lanes_(std::move(lanes)), lead_(lead) {}
+  Matcher(std::vector<Lane> lanes, std::size_t lead)
+      : lanes_(std::move(lanes)),
+        lead_(lead),
+        is_lead_ordered_(lanes_[lead].port->edges.size() == 1) {}
 
   /// What a lane tells. A null value: an optional one that goes with others of the same number.
   void add(std::size_t lane, const Key& key, std::uint32_t sub, MessageRef value,
@@ -41,8 +44,8 @@ class Matcher {
   /// Nothing more comes from the lane.
   void end(std::size_t lane);
 
-  /// The lead's number has nothing more.
-  void give_gap(MessageRef gap);
+  /// A gap that came on the leading lane; it does not overtake what came on it before.
+  void pass_gap(MessageRef gap);
   [[nodiscard]] bool has_ready() const { return !ready_.empty(); }
   /// If has_ready(): a tuple or a gap.
   [[nodiscard]] Found take(Tuple& tuple, MessageRef& gap);
@@ -74,6 +77,8 @@ class Matcher {
   };
   using Entries = std::unordered_map<Key, Entry, KeyHash>;
 
+  void give_gap(MessageRef gap);
+  void give_held_gaps();
   [[nodiscard]] Entry& entry(const Key& key);
   [[nodiscard]] bool decide_one(const Key& key, Entry& entry);
   [[nodiscard]] bool try_sub(const Key& key, Entry& entry, std::uint32_t sub);
@@ -85,11 +90,18 @@ class Matcher {
 
   std::vector<Lane> lanes_;
   const std::size_t lead_;
+  const bool is_lead_ordered_;
   Entries entries_;
   std::vector<Entries::node_type> free_;
   // Tuples have an item for each lane, gaps one.
   RingQueue<Found> ready_;
   RingQueue<MessageRef> items_;
+  struct HeldGap {
+    MessageRef gap;
+    std::uint64_t after = 0;  // values of the leading lane that come first
+  };
+  RingQueue<HeldGap> held_gaps_;
+  std::uint64_t lead_taken_ = 0;
 };
 
 }  // namespace penstock::runtime

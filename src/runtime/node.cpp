@@ -96,20 +96,18 @@ bool Node::is_ready() {
   return is_ready;
 }
 
-Found Node::claim(graph::Activation& activation) {
+Found Node::claim(graph::Activation& activation, MessageRef& gap) {
   activation.clear();
   if (is_exhausted()) return Found::over;
   if (!is_ready() || blocks_once()) return Found::none;
   if (planned_.is_source || gives_first_) {
     claim_source(activation);
   } else {
-    MessageRef gap;
     const Found found = intake_->next(activation, gap);
-    if (found == Found::gap) outlet_->stage_gap(gap);
     if (found == Found::none && intake_->wake_at_ns() != kNever) wake_at(intake_->wake_at_ns());
     if (found != Found::tuple) return found;
   }
-  activation.sequence = claimed_++;
+  ++claimed_;
   if (every_ns_ > 0) {
     const std::int64_t now = now_ns();
     next_time_ns_ = next_time_ns_ + every_ns_ > now - every_ns_ && next_time_ns_ != 0

@@ -15,6 +15,8 @@ constexpr int kBurst = 16;
 constexpr std::int64_t kBurstNs = 50'000;
 // Nodes that notify each other on one stack.
 constexpr int kDepth = 16;
+// Numbers that nothing comes for, told of together.
+constexpr std::size_t kGapsInOne = 64;
 
 class SingleNode final : public Node {
  public:
@@ -51,10 +53,14 @@ class SingleNode final : public Node {
         if (!outlet_->has_room() || !runner().has_room_in_flight()) {
           return outlet_->is_unwanted() ? end() : Step::wait;
         }
-        const Found found = claim(activation_);
+        MessageRef gap;
+        const Found found = claim(activation_, gap);
         if (found == Found::none) return Step::wait;
         if (found == Found::over) return end();
-        if (found == Found::gap) continue;
+        if (found == Found::gap) {
+          outlet_->stage_gap(gap);
+          continue;
+        }
         has_activation_ = true;
         if (!runner().is_light()) intake_->notify_room();
       }
@@ -210,7 +216,7 @@ class ManyNode final : public Node {
           activation->ended =
               std::ranges::all_of(seats_, [](const auto& one) { return one->is_over; });
         }
-        if (spec_.options.order == OutputOrder::input && !spec_.options.per_source) {
+        if (keeps_order()) {
           ordered_[activation->sequence % ordered_.size()] = activation;
         } else {
           arrived_.push(activation);
@@ -246,7 +252,8 @@ class ManyNode final : public Node {
       if (idle == nullptr && !spec_.options.per_source) return;
       if (!spec_.options.per_source && !is_admitted(*idle->runner)) return;
       graph::Activation* activation = free_.back();
-      const Found found = claim(*activation);
+      MessageRef gap;
+      const Found found = claim(*activation, gap);
       if (found != Found::tuple && idle != nullptr) idle->runner->retract();
       if (found == Found::none) return;
       if (found == Found::over) {
@@ -254,21 +261,54 @@ class ManyNode final : public Node {
         return;
       }
       if (found == Found::gap) {
+        take_gap(std::move(gap));
         if (!outlet_->flush()) return;
         continue;
       }
-      free_.pop_back();
-      ++claimed_now_;
+      take_activation();
       intake_->notify_room();
       if (!spec_.options.per_source) {
         dispatch(*idle, Task::run, activation);
-        continue;
-      }
-      if (!place(activation)) {
+      } else if (!place(activation)) {
         held_ = activation;
+      }
+    }
+  }
+
+  graph::Activation* take_activation() {
+    graph::Activation* activation = free_.back();
+    free_.pop_back();
+    ++claimed_now_;
+    activation->sequence = sequence_++;
+    return activation;
+  }
+
+  // It goes out after what was claimed before it.
+  void take_gap(MessageRef gap) {
+    if (claimed_now_ == 0 || (!keeps_order() && !spec_.options.per_source)) {
+      outlet_->stage_gap(gap);
+      return;
+    }
+    if (keeps_order()) {
+      graph::Activation* last = ordered_[(sequence_ - 1) % ordered_.size()];
+      if (last != nullptr && is_gap(*last) && last->gaps.size() < kGapsInOne) {
+        last->gaps.push_back({0, std::move(gap)});
         return;
       }
     }
+    graph::Activation* activation = take_activation();
+    activation->gaps.push_back({0, std::move(gap)});
+    if (keeps_order()) {
+      ordered_[activation->sequence % ordered_.size()] = activation;
+    } else if (!place(activation)) {
+      held_ = activation;
+    }
+  }
+  static bool is_gap(const graph::Activation& activation) {
+    return activation.ports() == 0 && !activation.is_source;
+  }
+  [[nodiscard]] bool keeps_order() const {
+    return spec_.options.order == OutputOrder::input && !spec_.options.per_source;
   }
 
   // One that is ready, if any is.
@@ -286,7 +326,8 @@ class ManyNode final : public Node {
 
   // To the instance of its source; false if that has enough to do.
   bool place(graph::Activation* activation) {
-    const MessageData* lead = activation->lead();
+    const MessageData* lead =
+        is_gap(*activation) ? activation->gaps.front().gap.get() : activation->lead();
     const std::uint32_t source = lead == nullptr ? 0 : lead->origin.source;
     const auto known = std::ranges::find(sources_, source);
     const auto index = static_cast<std::size_t>(known - sources_.begin());
@@ -298,7 +339,9 @@ class ManyNode final : public Node {
     return true;
   }
   void feed(Seat& seat) {
-    if (seat.is_busy || seat.queue.empty() || !seat.runner->has_room_in_flight()) return;
+    if (seat.is_busy) return;
+    while (!seat.queue.empty() && is_gap(*seat.queue.front())) arrived_.push(seat.queue.pop());
+    if (seat.queue.empty() || !seat.runner->has_room_in_flight()) return;
     if (!is_admitted(*seat.runner)) return;
     dispatch(seat, Task::run, seat.queue.pop());
   }
@@ -349,6 +392,7 @@ class ManyNode final : public Node {
   graph::Activation* held_ = nullptr;
   std::vector<std::uint32_t> sources_;
   std::uint64_t head_ = 0;
+  std::uint64_t sequence_ = 0;
   std::size_t turn_ = 0;
   std::size_t claimed_now_ = 0;
   int busy_ = 0;

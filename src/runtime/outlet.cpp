@@ -25,58 +25,62 @@ void Outlet::stage(graph::Activation& activation, bool is_window, bool repeats) 
   auto& outputs = activation.outputs;
   const bool is_aggregate = !is_window && activation.has_several();
   if (ports_.size() == 1 && outputs.size() == 1 && activation.items() == 1 && !is_aggregate &&
-      !activation.keeps_weight) {
+      activation.gaps.empty() && !activation.keeps_weight) {
     if (!ports_[0].edges.empty()) pending_.push({0, std::move(outputs[0].message)});
     outputs.clear();
     return;
   }
-  results_.assign(ports_.size() * activation.items(), {});
-  told_.assign(ports_.size(), repeats || activation.keeps_weight ? activation.items() : 0);
-  if (!outputs.empty()) stage_several(activation);
-  for (std::uint32_t p = 0; p < ports_.size(); ++p)
-    stage_missing(activation, p, activation.items());
+  if (!std::ranges::is_sorted(outputs, {}, &graph::Staged::item)) {
+    std::ranges::stable_sort(outputs, {}, &graph::Staged::item);
+  }
   if (is_aggregate) stage_aggregated(activation);
+  std::size_t output = 0;
+  std::size_t gap = 0;
+  for (std::size_t item = 0; item < activation.items(); ++item) {
+    for (; gap < activation.gaps.size() && activation.gaps[gap].item <= item; ++gap) {
+      stage_gap(activation.gaps[gap].gap);
+    }
+    const std::size_t begin = output;
+    while (output < outputs.size() && outputs[output].item <= item) ++output;
+    stage_item(activation, item, std::span(outputs).subspan(begin, output - begin), repeats);
+  }
+  for (; gap < activation.gaps.size(); ++gap) stage_gap(activation.gaps[gap].gap);
   outputs.clear();
 }
 
 // Several on one port for one item get a sub-number each, and a part of its weight.
-void Outlet::stage_several(graph::Activation& activation) {
-  const std::size_t items = activation.items();
-  const auto result_of = [&](const graph::Staged& staged) -> Results& {
-    return results_[staged.port * items + staged.item];
-  };
-  for (const graph::Staged& staged : activation.outputs) ++result_of(staged).count;
-  for (graph::Staged& staged : activation.outputs) {
-    Results& result = result_of(staged);
-    const std::uint32_t place = result.staged++;
+void Outlet::stage_item(const graph::Activation& activation, std::size_t item,
+                        std::span<graph::Staged> results, bool repeats) {
+  results_.assign(ports_.size(), {});
+  for (const graph::Staged& staged : results) ++results_[staged.port].count;
+  for (graph::Staged& staged : results) {
+    Results& of_port = results_[staged.port];
+    const std::uint32_t place = of_port.staged++;
     if (ports_[staged.port].edges.empty()) continue;
-    if (result.count > 1 || activation.keeps_weight) {
+    if (of_port.count > 1 || activation.keeps_weight) {
       // What passes through is seen by others.
       if (staged.message->ref_count() > 1) staged.message = MessageData::share(*staged.message);
       MessageData& message = *staged.message;
-      if (result.count > 1) {
+      if (of_port.count > 1) {
         const std::uint32_t sub = message.origin.sub == kNoSub ? 0 : message.origin.sub;
-        message.origin.sub = sub * result.count + place;
-        const std::uint64_t rest = place == 0 ? message.weight % result.count : 0;
-        message.weight = message.weight / result.count + rest;
+        const std::uint64_t rest = place == 0 ? message.weight % of_port.count : 0;
+        message.origin.sub = sub * of_port.count + place;
+        message.weight = message.weight / of_port.count + rest;
       }
       if (activation.keeps_weight) message.weight = 0;
     }
-    stage_missing(activation, staged.port, staged.item);
     pending_.push({staged.port, std::move(staged.message)});
   }
+  if (!repeats && !activation.keeps_weight) stage_missing(activation, item);
 }
 
-// Tells of the items before `end` that nothing comes for, in their order.
-void Outlet::stage_missing(const graph::Activation& activation, std::uint32_t port,
-                           std::size_t end) {
-  if (!ports_[port].carries_gaps) return;
-  for (std::size_t& item = told_[port]; item < end; ++item) {
-    if (results_[port * activation.items() + item].count > 0) continue;
-    const MessageData* lead = activation.lead(item);
-    if (lead == nullptr && !activation.is_source) continue;
-    pending_.push({port, lead == nullptr ? MessageData::gap(activation.origin, MessageData::kWhole)
-                                         : MessageData::gap_for(*lead)});
+void Outlet::stage_missing(const graph::Activation& activation, std::size_t item) {
+  const MessageData* lead = activation.lead(item);
+  if (lead == nullptr && !activation.is_source) return;
+  for (std::uint32_t p = 0; p < ports_.size(); ++p) {
+    if (!ports_[p].carries_gaps || results_[p].count > 0) continue;
+    pending_.push({p, lead == nullptr ? MessageData::gap(activation.origin, MessageData::kWhole)
+                                      : MessageData::gap_for(*lead)});
   }
 }
 

@@ -7,6 +7,7 @@
 #include "runtime/edge.hpp"
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 namespace penstock::runtime {
@@ -43,20 +44,20 @@ class Outlet {
 
  private:
   [[nodiscard]] bool can_push(const Port& port);
-  void stage_several(graph::Activation& activation);
-  void stage_missing(const graph::Activation& activation, std::uint32_t port, std::size_t end);
+  void stage_item(const graph::Activation& activation, std::size_t item,
+                  std::span<graph::Staged> results, bool repeats);
+  void stage_missing(const graph::Activation& activation, std::size_t item);
   void stage_aggregated(const graph::Activation& activation);
 
   std::vector<Port> ports_;
   RingQueue<graph::Staged> pending_;
   std::vector<Node*> news_;
-  // Of each port and item: results, and those staged so far.
+  // Of each port, for one item: results, and those staged so far.
   struct Results {
     std::uint32_t count = 0;
     std::uint32_t staged = 0;
   };
   std::vector<Results> results_;
-  std::vector<std::size_t> told_;  // of each port: items up to here were told of
 };
 
 }  // namespace penstock::runtime

@@ -6,6 +6,7 @@
 // slot is overwritten only after its entry was taken. A popper reads the slot at head_ and then
 // takes it by raising head_: by a compare-exchange where the pusher may pop too. If that succeeds
 // head_ was the same all the time, so what was read was not overwritten: numbers never come back.
+// Who has to look again after a push or a pop is told so by other words: see edge.hpp.
 // Attacked by test_ring "a pusher that drops races the popper".
 #pragma once
 
@@ -28,16 +29,16 @@ class Ring {
   void push(MessageData* message) {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     slots_[tail & mask_].store(message, std::memory_order_relaxed);
-    tail_.store(tail + 1, std::memory_order_seq_cst);
+    tail_.store(tail + 1, std::memory_order_release);
   }
   /// nullptr if empty. Gives the reference away; `number` is the entry's.
   [[nodiscard]] MessageData* pop(std::uint64_t* number = nullptr) {
     std::uint64_t head = head_.load(std::memory_order_relaxed);
-    while (head != tail_.load(std::memory_order_seq_cst)) {
+    while (head != tail_.load(std::memory_order_acquire)) {
       MessageData* message = slots_[head & mask_].load(std::memory_order_relaxed);
       if (number != nullptr) *number = head;
       if (!drops_) {
-        head_.store(head + 1, std::memory_order_seq_cst);
+        head_.store(head + 1, std::memory_order_release);
         return message;
       }
       if (head_.compare_exchange_weak(head, head + 1, std::memory_order_seq_cst)) return message;
@@ -47,11 +48,11 @@ class Ring {
 
   /// For the pusher.
   [[nodiscard]] bool has_room() const {
-    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_seq_cst) <
+    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire) <
            capacity_;
   }
   [[nodiscard]] bool empty() const {
-    return head_.load(std::memory_order_seq_cst) == tail_.load(std::memory_order_seq_cst);
+    return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);
   }
   /// Entries now; for statistics.
   [[nodiscard]] std::uint64_t size() const {

@@ -77,7 +77,9 @@ void RunState::connect() {
     const graph::PlannedEdge& planned = plan_.edges[e];
     edges_.push_back(
         std::make_unique<Edge>(planned, e, *nodes_[planned.from], *nodes_[planned.to]));
-    const double own_ms = graph_->nodes()[planned.to].options.max_age_ms;
+    const graph::NodeSpec& to = graph_->nodes()[planned.to];
+    const double port_ms = to.inputs[planned.to_port].max_age_ms;
+    const double own_ms = port_ms >= 0 ? port_ms : to.options.max_age_ms;
     const double age_ms = own_ms >= 0 ? own_ms : options_.max_age_ms;
     if (age_ms >= 0) edges_.back()->max_age_ns = static_cast<std::int64_t>(age_ms * 1e6);
   }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <thread>
 #include <vector>
 
 namespace penstock {
@@ -61,8 +63,11 @@ class TensorTask final : public backend::HostTask {
     }
   }
   void set_position(order::check::Position position) { position_ = std::move(position); }
+  /// The uses of the operands are noted. The task may run and go from here on.
+  void set_noted() { is_noted_.store(true, std::memory_order_release); }
 
   void run() override {
+    await_noted();
     if (!position_.is_set()) {
       run_current();
       return;
@@ -70,7 +75,10 @@ class TensorTask final : public backend::HostTask {
     const order::check::TaskScope scope(position_);
     run_current();
   }
-  void skip(const std::exception_ptr& error) override { task_->skip(error); }
+  void skip(const std::exception_ptr& error) override {
+    await_noted();
+    task_->skip(error);
+  }
   [[nodiscard]] backend::Lane* lane() const override { return task_->lane(); }
 
  private:
@@ -86,8 +94,15 @@ class TensorTask final : public backend::HostTask {
     task_->run();
   }
 
+  // A task that hands an operand on to another stream must be behind itself, so it begins when its
+  // uses are noted: that comes after it was queued, and soon.
+  void await_noted() const {
+    while (!is_noted_.load(std::memory_order_acquire)) std::this_thread::yield();
+  }
+
   std::unique_ptr<backend::HostTask> task_;
   Ref<order::Stream> stream_;
+  std::atomic<bool> is_noted_{false};
   std::vector<Ref<TensorData>> operands_;
   order::check::Position position_;
 };
@@ -174,7 +189,13 @@ order::check::Position enqueue(order::Stream& stream, std::unique_ptr<backend::H
     wrapped->set_position(position);
   }
   // The last use of an operand may be the task's own reference: they are noted while we hold them.
+  struct Noted {
+    TensorTask& task;
+    ~Noted() { task.set_noted(); }
+  };
+  TensorTask& task_queued = *wrapped;
   stream.backend().launch(stream.handle(), std::move(wrapped));
+  const Noted noted{task_queued};  // also when the checker throws
   static_cast<void>(stream.use());
   note_operands(stream, operands, tag, position);
   return position;

@@ -3,6 +3,7 @@
 
 #include <penstock/stream.hpp>
 
+#include <optional>
 #include <set>
 
 using namespace penstock;
@@ -158,15 +159,22 @@ TEST_CASE("order stream: an open use is whatever is there when somebody asks") {
 }
 
 TEST_CASE("order stream: public events and streams; what is dropped goes on") {
-  Event end = [] {
+  std::optional<SlowWork> slow;
+  std::atomic<bool> ran{false};
+  const Event end = [&] {
     const Stream stream{Device::cpu()};
     const Event nothing = stream.record();
     CHECK(nothing.query());
     nothing.sync();
-    return stream.launch([] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); });
+    slow.emplace(host(), stream.impl().handle());
+    return stream.launch([&] { ran = true; });
   }();
   CHECK_FALSE(end.sync_until(0));
+  CHECK_FALSE(end.query());
+  CHECK_FALSE(ran);
+  slow->release();
   end.sync();
+  CHECK(ran);
   CHECK(end.query());
 
   const Stream a{Device::cpu()}, b{Device::cpu()};

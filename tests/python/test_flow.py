@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from graphs import Gate, collect, listed, numbers
+from graphs import Gate, collect, eventually, listed, numbers
 
 import penstock as ps
 
@@ -79,9 +81,8 @@ def test_several_senders_into_one_port_are_a_fair_merge():
     b >> flow
     run = ps.start(flow)
     both_wait.wait_entered()
-    # Nothing is taken while the sink waits: both edges fill up before it goes on.
-    from graphs import eventually
 
+    # Nothing is taken while the sink waits: both edges fill up before it goes on.
     def depths():
         stats = run.stats()
         return [stats.edges[(name, "out", "sink", "x")].passed for name in "ab"]
@@ -90,7 +91,7 @@ def test_several_senders_into_one_port_are_a_fair_merge():
     both_wait.open()
     run.wait()
     names = [name for name, _ in order[2:-2]]
-    assert all(x != y for x, y in zip(names, names[1:], strict=False))
+    assert all(x != y for x, y in itertools.pairwise(names))
     assert [i for name, i in order if name == "a"] == list(range(8))
 
 

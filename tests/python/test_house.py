@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import check_house
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +71,20 @@ def test_architecture_names_the_rooms(clean_copy):
     assert "ARCHITECTURE.md: names the room cellar, which is not in src/" in found
 
 
-def test_the_example_of_the_readme_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
+def test_the_examples_of_the_readme_run(capsys, tmp_path, monkeypatch):
+    graph, streams = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(compile(streams, "README.md", "exec"), {})
     assert capsys.readouterr().out == "(360, 640, 3) 200.0\n"
+    av = pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    monkeypatch.chdir(tmp_path)
+    with av.open("in.mp4", "w") as container:
+        video = container.add_stream("libx264", 25)
+        video.height, video.width = 120, 160
+        for level in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((120, 160, 3), level * 20, np.uint8), "rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    exec(compile(graph, "README.md", "exec"), {})
+    with av.open("out.mp4") as container:
+        assert [(f.height, f.width) for f in container.decode(video=0)] == [(360, 640)] * 10

@@ -54,7 +54,6 @@ def test_a_gap_is_known_at_once():
     def detect(frame):
         if frame == 1:
             gate.wait()
-        return None
 
     @ps.operator(optional="boxes")
     def draw(frame, boxes):
