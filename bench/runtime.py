@@ -93,7 +93,7 @@ def add_latency() -> None:
     for operators, target in ((2, 1.5), (4, 3.0)):
         args = (operators - 2, 500, 0.2)
         ours, bare, threads = medians(
-            lambda args=args: graphs.graph_latency_us(*args),
+            lambda args=args: graphs.clocked_latency_us(*args),
             lambda args=args: graphs.call_latency_us(*args),
             lambda args=args: graphs.queue_latency_us(*args),
             rounds=5,
@@ -104,14 +104,16 @@ def add_latency() -> None:
 
 
 def add_hand_over() -> None:
-    for way, every_ms, target in (("sleeping", 0.5, 5.0), ("busy", 0.015, 2.0)):
+    asleep = "a futex wake-up and the GIL's own hand-over, each of some microseconds"
+    turns = "the instances take turns, and only one idle lane spins: the other is asleep when its turn comes"
+    for way, pause_ms, target, reason in (("sleeping", 0.5, 5.0, asleep), ("busy", 0.015, 2.0, turns)):
         ours, threads = medians(
-            lambda every_ms=every_ms: graphs.graph_latency_us(0, 500, every_ms, instances=2),
-            lambda every_ms=every_ms: graphs.queue_latency_us(0, 500, every_ms),
+            lambda pause_ms=pause_ms: graphs.hand_over_us(500, pause_ms),
+            lambda pause_ms=pause_ms: graphs.queue_latency_us(0, 500, pause_ms),
             rounds=5,
         )
         what = f"hand-over to another thread's operator, {way}, p50"
-        add(f"R4-{way}", what, ours, threads, "queue.Queue", "us", target)
+        add(f"R4-{way}", what, ours, threads, "queue.Queue", "us", target, reason)
 
 
 def add_fan_out() -> None:
@@ -199,8 +201,10 @@ def add_cpp() -> None:
     ns = program("bench_runtime")
     tbb, tbb_two = ns.get("tbb hop"), ns.get("tbb hop, 2 workers")
     name = None if tbb is None else "oneTBB flow graph"
-    add("R6", "C++ operator hop, one worker", ns["hop"], tbb, name, "ns", 100)
-    add("R6-batched", "the same, batched by 16", ns["hop, batched"], tbb, name, "ns", 20)
+    spread = "no hot spot: about 30 functions of 2 to 5 ns, not inlined across files"
+    each = "each item of a batch still has its own message, ring slot and origin"
+    add("R6", "C++ operator hop, one worker", ns["hop"], tbb, name, "ns", 100, spread)
+    add("R6-batched", "the same, batched by 16", ns["hop, batched"], tbb, name, "ns", 20, each)
     add("R6-two", "the same on two workers", ns["hop, 2 workers"], tbb_two, name, "ns", 2 * ns["hop"])
     one, two = ns["chain"], ns["chain, 2 workers"]
     add("R6-chain", "chain of 11 on two workers, one message", two, one, "on one worker", "ns", 2 * one)

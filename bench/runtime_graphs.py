@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import statistics
 import threading
@@ -119,21 +120,26 @@ def diamond_calls(count: int) -> None:
 
 
 class Latency:
-    """A source that says when it emits, every so often, and a sink that notes how long ago that was."""
+    """A source that says when it emits, and a sink that notes how long ago that was.
 
-    def __init__(self, count: int, every_ms: float) -> None:
+    The source makes a pause before each; short ones it spends at work without the GIL.
+    """
+
+    WORK = bytes(8192)
+
+    def __init__(self, count: int, pause_ms: float) -> None:
         self.count = count
-        self.every_ms = every_ms
+        self.pause_ms = pause_ms
         self.times_ns: list[int] = []
 
     def stamps(self) -> Iterator[int]:
+        pause_ns = int(self.pause_ms * 1e6)
         for _ in range(self.count):
-            yield now_ns()
-
-    def slow_stamps(self) -> Iterator[int]:
-        """Paced by itself, for those that have no clock."""
-        for _ in range(self.count):
-            time.sleep(self.every_ms / 1e3)
+            if pause_ns > 100_000:
+                time.sleep(pause_ns / 1e9)
+            until = now_ns() + pause_ns
+            while pause_ns <= 100_000 and now_ns() < until:
+                hashlib.sha256(self.WORK)
             yield now_ns()
 
     def note(self, stamp_ns: int) -> None:
@@ -144,27 +150,34 @@ class Latency:
         return statistics.median(self.times_ns[self.count // 10 :]) / 1e3
 
 
-def graph_latency_us(hops: int, count: int, every_ms: float, **sink_words: Any) -> float:
-    """From just before the yield of a source to inside the sink behind that many operators."""
-    latency = Latency(count, every_ms)
+def clocked_latency_us(hops: int, count: int, every_ms: float) -> float:
+    """From just before the yield of a source with a clock to inside the sink behind that many operators."""
+    latency = Latency(count, 0)
     flow = ps.operator(latency.stamps, every_ms=every_ms)()
     for _ in range(hops):
         flow = pass_on(flow)
-    ps.run(ps.operator(latency.note, **sink_words)(flow))
+    ps.run(ps.operator(latency.note)(flow))
     return latency.p50_us()
 
 
-def call_latency_us(hops: int, count: int, every_ms: float) -> float:
-    latency = Latency(count, every_ms)
+def hand_over_us(count: int, pause_ms: float) -> float:
+    """The same to a sink whose two instances have threads of their own."""
+    latency = Latency(count, pause_ms)
+    ps.run(ps.operator(latency.note, instances=2)(ps.operator(latency.stamps)()))
+    return latency.p50_us()
+
+
+def call_latency_us(hops: int, count: int, pause_ms: float) -> float:
+    latency = Latency(count, pause_ms)
     calls = [passing] * hops
-    for value in latency.slow_stamps():
+    for value in latency.stamps():
         for call in calls:
             value = call(value)
         latency.note(value)
     return latency.p50_us()
 
 
-def queue_latency_us(hops: int, count: int, every_ms: float) -> float:
-    latency = Latency(count, every_ms)
-    run_threads(latency.slow_stamps(), [passing] * hops, latency.note)
+def queue_latency_us(hops: int, count: int, pause_ms: float) -> float:
+    latency = Latency(count, pause_ms)
+    run_threads(latency.stamps(), [passing] * hops, latency.note)
     return latency.p50_us()

@@ -145,6 +145,10 @@ make_venv() {
   fi
   rm -rf "$venv"
   step "making .venv with $python" "$python" -m venv "${options[@]}" "$venv" || die "no virtual environment, no build"
+  if [[ $offline ]]; then # the packages of a Python that is itself a virtual environment are no "system" ones
+    "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+      >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
+  fi
 }
 
 pip_install() {

@@ -89,7 +89,8 @@ class PyGraph {
     options.device = device_from(device);
     options.streams = streams_from(streams);
     options.max_age_ms = max_age_ms;
-    if (!on_error.is_none()) options.on_error = on_error_from(on_error, options.on_error_call, sources_);
+    if (!on_error.is_none())
+      options.on_error = on_error_from(on_error, options.on_error_call, sources_);
     options.lanes = LaneSet::make();
     return PyRun(graph_, std::move(options));
   }

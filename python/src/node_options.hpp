@@ -20,8 +20,7 @@ using OnErrorCall = std::function<void(const std::exception_ptr&, const Message&
 [[nodiscard]] OperatorOptions options_from(nb::dict words, const SourceNames& sources);
 [[nodiscard]] std::vector<PortSpec> ports_from(nb::list ports);
 /// "raise", "skip", "restart", "end" or a callable (exc, message).
-[[nodiscard]] OnError on_error_from(nb::handle word, OnErrorCall& call,
-                                    const SourceNames& sources);
+[[nodiscard]] OnError on_error_from(nb::handle word, OnErrorCall& call, const SourceNames& sources);
 [[nodiscard]] StreamPolicy streams_from(nb::handle word);
 
 }  // namespace penstock::pybridge

@@ -24,6 +24,7 @@ class Compiler {
     find_sources();
     find_groups();
     find_gaps();
+    find_kept_back();
     find_chains();
     return std::move(plan_);
   }
@@ -253,6 +254,19 @@ class Compiler {
         if (!needs[edge.to] || edge.is_back) continue;
         edge.carries_gaps = true;
         needs[edge.from] = true;
+      }
+    }
+  }
+
+  void find_kept_back() {
+    for (std::uint32_t n = 0; n < count(); ++n) {
+      const auto reached = reachable(n);
+      const OperatorOptions& options = spec(n).options;
+      const std::uint32_t instances = plan_.nodes[n].instances;
+      const std::uint32_t kept = (options.batch > 1 ? static_cast<std::uint32_t>(options.batch) : 0) +
+                                 (instances > 1 ? 2 * instances : 0);
+      for (std::uint32_t to = 0; to < count(); ++to) {
+        if (reached[to]) plan_.nodes[to].kept_back += kept;
       }
     }
   }

@@ -48,6 +48,8 @@ struct PlannedNode {
   std::uint32_t instances = 1;
   Join join = Join::origin;
   std::uint32_t groups = 0;
+  /// Messages that the nodes before it may keep back for batches and among instances.
+  std::uint32_t kept_back = 0;
   /// Linear chains share one; numbers are dense.
   std::uint32_t chain = 0;
   /// Distance to the farthest sink: sinks are 0.

@@ -26,27 +26,30 @@ Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& spec
   joiner_ = make_joiner(ports_, {.join = node.join,
                                  .within_ns = static_cast<std::int64_t>(options.within_ms * 1e6),
                                  .groups = node.groups,
-                                 .plan = &plan});
+                                 .plan = &plan,
+                                 .kept_back = node.kept_back});
 }
 
 Found Intake::next(graph::Activation& activation, MessageRef& gap) {
   if (batch_ > 1) return next_batch(activation, gap);
   if (window_ > 1 || stride_ > 1) return next_window(activation, gap);
-  const Found found = next_tuple(gap);
+  const Found found = next_tuple(tuple_, gap);
   if (found == Found::tuple) fill(activation);
   return found;
 }
 
-Found Intake::next_tuple(MessageRef& gap) {
-  tuple_.clear();
-  return joiner_->next(tuple_, gap);
+Found Intake::next_tuple(Tuple& tuple, MessageRef& gap) {
+  tuple.clear();
+  return joiner_->next(tuple, gap);
 }
 
 Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
   wake_at_ns_ = kNever;
   const auto full = static_cast<std::size_t>(batch_);
   while (count_ < full && !is_over_) {
-    switch (next_tuple(gap)) {
+    if (count_ == gathered_.size()) gathered_.emplace_back();
+    Tuple& tuple = gathered_[count_];
+    switch (next_tuple(tuple, gap)) {
       case Found::gap:
         if (count_ == 0) return Found::gap;
         gaps_.push_back({static_cast<std::uint32_t>(count_), std::exchange(gap, {})});
@@ -55,9 +58,8 @@ Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
         is_over_ = true;
         continue;
       case Found::tuple:
-        if (count_ == gathered_.size()) gathered_.emplace_back();
-        if (tuple_.arrival_ns == 0 && max_delay_ns_ > 0) tuple_.arrival_ns = now_ns();
-        std::swap(gathered_[count_++], tuple_);
+        if (tuple.arrival_ns == 0 && max_delay_ns_ > 0) tuple.arrival_ns = now_ns();
+        ++count_;
         continue;
       case Found::none:
         break;
@@ -79,7 +81,7 @@ Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
 
 Found Intake::next_window(graph::Activation& activation, MessageRef& gap) {
   while (true) {
-    const Found found = next_tuple(gap);
+    const Found found = next_tuple(tuple_, gap);
     if (found != Found::tuple) return found;
     Window& window = windows_[tuple_.lead->origin.source];
     if (window.tuples.size() == window_) window.tuples.erase(window.tuples.begin());

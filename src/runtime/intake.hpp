@@ -37,7 +37,7 @@ class Intake {
  private:
   [[nodiscard]] Found next_batch(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_window(graph::Activation& activation, MessageRef& gap);
-  [[nodiscard]] Found next_tuple(MessageRef& gap);
+  [[nodiscard]] Found next_tuple(Tuple& tuple, MessageRef& gap);
   struct Window {
     std::vector<Tuple> tuples;
     std::uint64_t seen = 0;

@@ -342,10 +342,12 @@ std::unique_ptr<Joiner> make_joiner(std::span<InPort> ports, const JoinOptions& 
     case Join::origin:
       break;
   }
-  if (options.groups > 1) return make_number_joiner(ports, options.groups, *options.plan);
+  if (options.groups > 1) {
+    return make_number_joiner(ports, options.groups, *options.plan, options.kept_back);
+  }
   std::vector<InPort*> all;
   for (InPort& port : ports) all.push_back(&port);
-  return make_origin_joiner(std::move(all), *options.plan);
+  return make_origin_joiner(std::move(all), *options.plan, options.kept_back);
 }
 
 }  // namespace penstock::runtime

@@ -75,15 +75,19 @@ struct JoinOptions {
   std::int64_t within_ns = 0;
   std::uint32_t groups = 1;
   const graph::Plan* plan = nullptr;
+  /// Messages that branches may keep back, so that others wait for them here.
+  std::size_t kept_back = 0;
 };
 
 [[nodiscard]] std::unique_ptr<Joiner> make_joiner(std::span<InPort> ports,
                                                   const JoinOptions& options);
 [[nodiscard]] std::unique_ptr<Joiner> make_origin_joiner(std::vector<InPort*> ports,
-                                                         const graph::Plan& plan);
+                                                         const graph::Plan& plan,
+                                                         std::size_t kept_back);
 [[nodiscard]] std::unique_ptr<Joiner> make_number_joiner(std::span<InPort> ports,
                                                          std::uint32_t groups,
-                                                         const graph::Plan& plan);
+                                                         const graph::Plan& plan,
+                                                         std::size_t kept_back);
 /// What a port is told of each number of each source; Matcher::kNever: nobody knows.
 [[nodiscard]] std::vector<std::uint64_t> expected_weights(const InPort& port,
                                                           const graph::Plan& plan);

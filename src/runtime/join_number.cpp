@@ -13,8 +13,11 @@ constexpr std::size_t kPending = 16;
 
 class NumberJoiner final : public Joiner {
  public:
-  NumberJoiner(std::span<InPort> ports, std::uint32_t groups, const graph::Plan& plan)
-      : groups_(groups), matcher_(lanes(ports, groups, plan), lead_port(ports)) {
+  NumberJoiner(std::span<InPort> ports, std::uint32_t groups, const graph::Plan& plan,
+               std::size_t kept_back)
+      : groups_(groups),
+        matcher_(lanes(ports, groups, plan), lead_port(ports)),
+        limit_(kPending + kept_back) {
     for (std::uint32_t g = 0; g < groups; ++g) {
       std::vector<InPort*> members;
       for (std::size_t p = 0; p < ports.size(); ++p) {
@@ -23,7 +26,7 @@ class NumberJoiner final : public Joiner {
         groups_[g].ports.push_back(p);
         groups_[g].is_required = groups_[g].is_required || !ports[p].is_optional;
       }
-      groups_[g].joiner = make_origin_joiner(std::move(members), plan);
+      groups_[g].joiner = make_origin_joiner(std::move(members), plan, kept_back);
     }
     lead_ = ports[lead_port(ports)].group;
   }
@@ -152,15 +155,15 @@ class NumberJoiner final : public Joiner {
   std::vector<Group> groups_;
   Matcher matcher_;
   std::uint32_t lead_ = 0;
-  std::size_t limit_ = kPending;
+  std::size_t limit_;
   Tuple part_;
 };
 
 }  // namespace
 
 std::unique_ptr<Joiner> make_number_joiner(std::span<InPort> ports, std::uint32_t groups,
-                                           const graph::Plan& plan) {
-  return std::make_unique<NumberJoiner>(ports, groups, plan);
+                                           const graph::Plan& plan, std::size_t kept_back) {
+  return std::make_unique<NumberJoiner>(ports, groups, plan, kept_back);
 }
 
 }  // namespace penstock::runtime

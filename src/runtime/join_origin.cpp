@@ -17,11 +17,12 @@ Matcher::Key key_of(const MessageData& message) {
 
 class OriginJoiner final : public Joiner {
  public:
-  OriginJoiner(std::vector<InPort*> ports, const graph::Plan& plan)
+  OriginJoiner(std::vector<InPort*> ports, const graph::Plan& plan, std::size_t kept_back)
       : ports_(std::move(ports)),
         heads_(ports_.size()),
         matcher_(lanes(ports_, plan), find_lead(ports_)),
-        is_simple_(is_simple(ports_.size(), plan)) {}
+        is_simple_(is_simple(ports_.size(), plan)),
+        limit_(kPending + kept_back) {}
 
   Found next(Tuple& tuple, MessageRef& gap) override {
     if (is_simple_ && matcher_.is_empty() && !matcher_.has_ready()) {
@@ -77,7 +78,7 @@ class OriginJoiner final : public Joiner {
     return true;
   }
 
-  // `tuple` with no items: the heads are all there and don't agree.
+  // `tuple` with no items: the heads don't agree, or some are missing and others back up.
   Found next_of_heads(Tuple& tuple, MessageRef& gap) {
     bool is_ready = true;
     for (std::size_t p = 0; p < ports_.size(); ++p) {
@@ -89,7 +90,7 @@ class OriginJoiner final : public Joiner {
         return Found::over;
       }
     }
-    if (!is_ready) return Found::none;
+    if (!is_ready) return backs_up() ? Found::tuple : Found::none;
     const auto first = std::ranges::find_if(heads_, [](const auto& m) { return bool(m); });
     if (first == heads_.end()) return Found::over;
     const Matcher::Key key = key_of(**first);
@@ -107,6 +108,14 @@ class OriginJoiner final : public Joiner {
       return Found::gap;
     }
     return hand_out_heads(tuple, gap);
+  }
+
+  // A head waits for its partners, and its sender for room.
+  [[nodiscard]] bool backs_up() const {
+    for (std::size_t p = 0; p < ports_.size(); ++p) {
+      if (heads_[p] && !ports_[p]->edges[0]->ring().has_room()) return true;
+    }
+    return false;
   }
 
   Found hand_out_heads(Tuple& tuple, MessageRef& gap) {
@@ -194,7 +203,7 @@ class OriginJoiner final : public Joiner {
   std::vector<MessageRef> heads_;
   Matcher matcher_;
   const bool is_simple_;
-  std::size_t limit_ = kPending;
+  std::size_t limit_;
 };
 
 }  // namespace
@@ -211,8 +220,9 @@ std::vector<std::uint64_t> expected_weights(const InPort& port, const graph::Pla
   return weights;
 }
 
-std::unique_ptr<Joiner> make_origin_joiner(std::vector<InPort*> ports, const graph::Plan& plan) {
-  return std::make_unique<OriginJoiner>(std::move(ports), plan);
+std::unique_ptr<Joiner> make_origin_joiner(std::vector<InPort*> ports, const graph::Plan& plan,
+                                           std::size_t kept_back) {
+  return std::make_unique<OriginJoiner>(std::move(ports), plan, kept_back);
 }
 
 }  // namespace penstock::runtime

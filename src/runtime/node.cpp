@@ -3,6 +3,7 @@
 #include "base/settings.hpp"
 #include "base/throw.hpp"
 #include "base/time.hpp"
+#include "runtime/nodes.hpp"
 #include "runtime/run_state.hpp"
 
 #include <algorithm>
@@ -113,6 +114,7 @@ Found Node::claim(graph::Activation& activation, MessageRef& gap) {
     next_time_ns_ = next_time_ns_ + every_ns_ > now - every_ns_ && next_time_ns_ != 0
                         ? next_time_ns_ + every_ns_
                         : now + every_ns_;
+    wake_at(next_time_ns_);  // now: later it would keep the consumers waiting
   }
   return Found::tuple;
 }
@@ -225,6 +227,14 @@ std::string Node::describe_wait() const {
   }
   return fmt::format("{} waits{}", planned_.name,
                      spec_.factory->has_ready() ? ": its ready() is false" : "");
+}
+
+std::unique_ptr<Node> make_node(RunState& run, std::uint32_t index) {
+  const graph::PlannedNode& planned = run.plan().nodes[index];
+  if (planned.instances > 1 || run.graph().nodes()[index].options.per_source) {
+    return make_many_node(run, index);
+  }
+  return make_single_node(run, index);
 }
 
 }  // namespace penstock::runtime

@@ -26,7 +26,8 @@ void Outlet::stage(graph::Activation& activation, bool is_window, bool repeats) 
   const bool is_aggregate = !is_window && activation.has_several();
   if (ports_.size() == 1 && outputs.size() == 1 && activation.items() == 1 && !is_aggregate &&
       activation.gaps.empty() && !activation.keeps_weight) {
-    if (!ports_[0].edges.empty()) pending_.push({0, std::move(outputs[0].message)});
+    activation.drop_inputs();  // or a consumer that writes would find a value in use
+    if (!ports_[0].edges.empty()) put(0, std::move(outputs[0].message));
     outputs.clear();
     return;
   }
@@ -51,6 +52,10 @@ void Outlet::stage(graph::Activation& activation, bool is_window, bool repeats) 
 // Several on one port for one item get a sub-number each, and a part of its weight.
 void Outlet::stage_item(const graph::Activation& activation, std::size_t item,
                         std::span<graph::Staged> results, bool repeats) {
+  if (ports_.size() == 1 && results.size() == 1 && !activation.keeps_weight) {
+    if (!ports_[0].edges.empty()) pending_.push({0, std::move(results[0].message)});
+    return;
+  }
   results_.assign(ports_.size(), {});
   for (const graph::Staged& staged : results) ++results_[staged.port].count;
   for (graph::Staged& staged : results) {
@@ -107,14 +112,27 @@ bool Outlet::flush() {
   while (!pending_.empty()) {
     const Port& port = ports_[pending_.front().port];
     if (!can_push(port)) return false;
-    graph::Staged staged = pending_.pop();
-    for (std::size_t i = 0; i < port.edges.size(); ++i) {
-      Edge& edge = *port.edges[i];
-      edge.push(i + 1 == port.edges.size() ? std::move(staged.message) : staged.message);
-      if (std::ranges::find(news_, &edge.to) == news_.end()) news_.push_back(&edge.to);
-    }
+    push(port, pending_.pop().message);
   }
   return true;
+}
+
+void Outlet::put(std::uint32_t port, MessageRef message) {
+  if (pending_.empty() && can_push(ports_[port])) {
+    push(ports_[port], std::move(message));
+  } else {
+    pending_.push({port, std::move(message)});
+  }
+}
+
+void Outlet::push(const Port& port, MessageRef message) {
+  for (std::size_t i = 0; i < port.edges.size(); ++i) {
+    Edge& edge = *port.edges[i];
+    if (news_.empty() || std::ranges::find(news_, &edge.to) == news_.end()) {
+      news_.push_back(&edge.to);
+    }
+    edge.push(i + 1 == port.edges.size() ? std::move(message) : message);
+  }
 }
 
 void Outlet::notify() {

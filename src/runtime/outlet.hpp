@@ -23,9 +23,9 @@ class Outlet {
 
   /// Nothing waits, and each edge takes one more. Announces that room is waited for.
   [[nodiscard]] bool has_room();
-  /// Takes what an activation emitted, and tells of the numbers that nothing comes for: what came
-  /// in with a number and what goes out for it have the same weight on each port.
-  /// `repeats`: a source's number that was not used comes again.
+  /// Takes what an activation emitted, whose inputs may be gone then, and tells of the numbers that
+  /// nothing comes for: what came in with a number and what goes out for it have the same weight on
+  /// each port. `repeats`: a source's number that was not used comes again.
   void stage(graph::Activation& activation, bool is_window, bool repeats);
   /// Tells all ports of numbers that will not come.
   void stage_gap(const MessageRef& gap);
@@ -44,6 +44,9 @@ class Outlet {
 
  private:
   [[nodiscard]] bool can_push(const Port& port);
+  /// To the edges now, or to what waits.
+  void put(std::uint32_t port, MessageRef message);
+  void push(const Port& port, MessageRef message);
   void stage_item(const graph::Activation& activation, std::size_t item,
                   std::span<graph::Staged> results, bool repeats);
   void stage_missing(const graph::Activation& activation, std::size_t item);

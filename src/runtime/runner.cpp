@@ -58,9 +58,15 @@ Runner::~Runner() {
 }
 
 order::Stream& Runner::stream() {
-  if (!stream_) stream_ = node_.owner().stream_for(node_, index_);
+  if (!stream_) {
+    stream_ = node_.owner().stream_for(node_, index_);
+    last_point_ = stream_->slot().now();
+  }
   return *stream_;
 }
+
+// A GPU's is made when somebody asks for it: that starts the driver.
+order::Stream* Runner::current_stream() { return device().is_cpu() ? &stream() : stream_.get(); }
 
 order::Stream& Runner::extra_stream(const std::string& name) {
   Ref<order::Stream>& stream = extra_[name];
@@ -81,11 +87,10 @@ void Runner::fail(std::exception_ptr error) {
 
 bool Runner::start() {
   try {
-    const CurrentInstanceStream current(device(), &stream());
+    const CurrentInstanceStream current(device(), current_stream());
     body_ = node_.spec().factory->make(index_);
     body_->start(*this);
     is_started_ = true;
-    last_point_ = stream_->slot().now();
     return true;
   } catch (...) {
     body_.reset();
@@ -98,7 +103,7 @@ void Runner::stop() {
   if (!is_started_) return;
   is_started_ = false;
   try {
-    const CurrentInstanceStream current(device(), &stream());
+    const CurrentInstanceStream current(device(), current_stream());
     body_->stop();
   } catch (...) {
     fail(std::current_exception());
@@ -182,7 +187,7 @@ void Runner::run(graph::Activation& activation) {
   const std::int64_t begun = is_timed ? now_ns() : 0;
   const std::int64_t allocated = memory::Cache::allocated_here();
   {
-    const CurrentInstanceStream current(device(), &stream());
+    const CurrentInstanceStream current(device(), current_stream());
     if (input_error_) {
       activation.error = std::exchange(input_error_, nullptr);
       fail_activation(activation, activation.lead());

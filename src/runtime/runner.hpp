@@ -82,6 +82,7 @@ class Runner final : public graph::Instance {
   [[nodiscard]] const trace::Histogram& times() const { return times_; }
 
  private:
+  [[nodiscard]] order::Stream* current_stream();
   void run_body(graph::Activation& activation, bool may_retry);
   void run_singly(graph::Activation& activation);
   [[nodiscard]] bool restart();

@@ -110,7 +110,8 @@ inline NodeSpec map(std::string name, std::function<std::int64_t(std::int64_t)> 
 
 inline runtime::RunStats run(std::shared_ptr<Graph> graph, runtime::RunOptions options = {}) {
   const auto running = runtime::Run::start(std::move(graph), std::move(options));
-  REQUIRE(running->wait(now_ns() + 60'000'000'000));
+  const bool has_ended = running->wait(now_ns() + 60'000'000'000);
+  REQUIRE(has_ended);
   return running->stats();
 }
 

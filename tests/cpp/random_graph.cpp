@@ -1,4 +1,5 @@
 #include "random_graph.hpp"
+#include "random_rule.hpp"
 
 #include <fmt/format.h>
 
@@ -7,71 +8,6 @@
 
 namespace penstock::graph::test {
 namespace {
-
-using Row = std::vector<std::int64_t>;  // -1: nothing on that port
-
-std::int64_t mix(std::int64_t a, std::int64_t b) {
-  auto x = static_cast<std::uint64_t>(a) * 0x9E3779B97F4A7C15u + static_cast<std::uint64_t>(b);
-  x ^= x >> 29;
-  x *= 0xBF58476D1CE4E5B9u;
-  x ^= x >> 32;
-  return static_cast<std::int64_t>(x >> 2);
-}
-
-/// What an operator does with a row: a pure function, which both sides call.
-struct Rule {
-  std::int64_t salt = 0;
-  int drops_one_in = 0;
-  int most = 1;  // results
-  bool throws = false;
-  int outputs = 1;  // more: a route, which passes the message on
-
-  [[nodiscard]] std::int64_t hash(const Row& row) const {
-    std::int64_t h = salt;
-    for (const std::int64_t value : row) h = mix(h, value);
-    return h;
-  }
-  [[nodiscard]] bool drops(std::int64_t h) const {
-    return drops_one_in > 0 && mix(h, 1) % drops_one_in == 0;
-  }
-  [[nodiscard]] int results(std::int64_t h) const {
-    return most == 1 ? 1 : 1 + static_cast<int>(mix(h, 2) % most);
-  }
-  /// Of a route; `outputs` for none.
-  [[nodiscard]] int way(std::int64_t h) const { return static_cast<int>(mix(h, 3) % (outputs + 1)); }
-};
-
-std::int64_t value_or_none(const MessageRef& m) {
-  return m ? *static_cast<const std::int64_t*>(m->value()) : -1;
-}
-
-void run_item(const Rule& rule, Activation& a, const Row& row, std::size_t item) {
-  const std::int64_t h = rule.hash(row);
-  if (rule.outputs > 1) {
-    const int way = rule.way(h);
-    if (way < rule.outputs) a.emit(static_cast<std::uint32_t>(way), a.port(0)[item], item);
-    return;
-  }
-  if (rule.drops(h)) {
-    if (rule.throws) throw std::runtime_error("this one is dropped");
-    return;
-  }
-  for (int i = 0; i < rule.results(h); ++i) a.emit(0, message(mix(h, 10 + i)), item);
-}
-
-void run_rule(const Rule& rule, bool is_window, Activation& a) {
-  for (std::size_t item = 0; item < a.items(); ++item) {
-    Row row;
-    for (std::size_t p = 0; p < a.ports(); ++p) {
-      if (is_window || (a.items() == 1 && a.port(p).size() > 1)) {
-        for (const MessageRef& m : a.port(p)) row.push_back(value_or_none(m));
-      } else {
-        row.push_back(value_or_none(a.port(p)[item]));
-      }
-    }
-    run_item(rule, a, row, item);
-  }
-}
 
 class Drawing {
  public:
@@ -90,13 +26,10 @@ class Drawing {
   }
 
  private:
-  struct Tuple {
-    Row row;
-    Item lead;
-  };
-
   int below(int n) { return static_cast<int>(random_.below(static_cast<std::uint64_t>(n))); }
-  std::size_t any_stream() { return static_cast<std::size_t>(below(static_cast<int>(streams_.size()))); }
+  std::size_t any_stream() {
+    return static_cast<std::size_t>(below(static_cast<int>(streams_.size())));
+  }
 
   void connect(std::size_t stream, int node, int port) {
     used_.insert(stream);
@@ -140,18 +73,9 @@ class Drawing {
       if (rule.drops(h)) continue;
       give(rule, h, {source, number++, kNoSub, 0}, stream);
     }
-    stream.node = add(std::move(spec), fmt::format("source of {}, drops {}, most {}", count, rule.drops_one_in, rule.most));
+    stream.node = add(std::move(spec), fmt::format("source of {}, drops {}, most {}", count,
+                                                   rule.drops_one_in, rule.most));
     streams_.push_back(std::move(stream));
-  }
-
-  static void give(const Rule& rule, std::int64_t h, const Item& lead, ItemStream& stream) {
-    const auto count = static_cast<std::uint32_t>(rule.results(h));
-    for (std::uint32_t i = 0; i < count; ++i) {
-      Item item = lead;
-      item.value = mix(h, 10 + i);
-      if (count > 1) item.sub = (lead.sub == kNoSub ? 0 : lead.sub) * count + i;
-      stream.items.push_back(item);
-    }
   }
 
   // Some messages that go round a few times.
@@ -237,7 +161,8 @@ class Drawing {
     if (is_window) {
       options.window = 2 + below(3);
       options.stride = 1 + below(3);
-      tuples = windows(input, static_cast<std::size_t>(options.window), static_cast<std::size_t>(options.stride));
+      tuples = windows(input, static_cast<std::size_t>(options.window),
+                       static_cast<std::size_t>(options.stride));
     } else {
       for (const Item& item : input.items) tuples.push_back({{item.value}, item});
       if (below(4) == 0) options.batch = 2 + below(6);
@@ -253,7 +178,8 @@ class Drawing {
       tuples.resize(std::min(tuples.size(), static_cast<std::size_t>(options.count)));
     }
     const std::string what = fmt::format(
-        "operator, drops {}, most {}, throws {}, batch {} ({} ms), window {}/{}, {} instances{}, count {}",
+        "operator, drops {}, most {}, throws {}, batch {} ({} ms), window {}/{}, {} instances{}, "
+        "count {}",
         rule.drops_one_in, rule.most, rule.throws, options.batch, options.max_delay_ms,
         options.window, options.stride, options.instances,
         options.order == OutputOrder::arrival ? " by arrival" : "", options.count);
@@ -279,20 +205,6 @@ class Drawing {
     streams_.push_back(std::move(stream));
   }
 
-  static std::vector<Tuple> windows(const ItemStream& input, std::size_t size, std::size_t stride) {
-    std::map<std::uint32_t, std::vector<Item>> seen;
-    std::vector<Tuple> tuples;
-    for (const Item& item : input.items) {
-      auto& items = seen[item.source];
-      items.push_back(item);
-      if (items.size() < size || (items.size() - size) % stride != 0) continue;
-      Tuple tuple{{}, item};
-      for (std::size_t i = items.size() - size; i < items.size(); ++i) tuple.row.push_back(items[i].value);
-      tuples.push_back(std::move(tuple));
-    }
-    return tuples;
-  }
-
   void add_route() {
     const std::size_t from = any_stream();
     Rule rule{.salt = next_salt_++};
@@ -307,7 +219,8 @@ class Drawing {
       ItemStream stream = streams_[from];
       stream.node = index;
       stream.port = o;
-      std::erase_if(stream.items, [&](const Item& item) { return rule.way(rule.hash({item.value})) != o; });
+      std::erase_if(stream.items,
+                    [&](const Item& item) { return rule.way(rule.hash({item.value})) != o; });
       streams_.push_back(std::move(stream));
     }
     if (below(2) == 0) add_merge_of(first, first + static_cast<std::size_t>(rule.outputs));
@@ -317,7 +230,8 @@ class Drawing {
     for (std::size_t s = begin; s < end; ++s) senders.push_back(s);
     ItemStream input = merged(senders);
     const Rule rule = draw_rule();
-    NodeSpec spec = node("merge", {"in"}, {"out"}, [rule](Activation& a) { run_rule(rule, false, a); });
+    NodeSpec spec =
+        node("merge", {"in"}, {"out"}, [rule](Activation& a) { run_rule(rule, false, a); });
     if (rule.throws) {
       spec.options.on_error = OnError::skip;
       spec.options.is_on_error_set = true;
@@ -329,14 +243,6 @@ class Drawing {
 
   using Numbers = std::map<std::pair<std::uint64_t, std::uint32_t>, Item>;
 
-  // False: two of one number, which may be paired either way.
-  static bool is_unique(const ItemStream& stream, bool by_number) {
-    std::set<std::tuple<std::uint32_t, std::uint64_t, std::uint32_t>> keys;
-    return std::ranges::all_of(stream.items, [&](const Item& item) {
-      return keys.insert({by_number ? 0 : item.source, item.number, item.sub == kNoSub ? 0 : item.sub}).second;
-    });
-  }
-
   bool add_join() {
     const std::size_t count = 2 + static_cast<std::size_t>(below(2));
     std::vector<std::vector<std::size_t>> senders;
@@ -347,14 +253,18 @@ class Drawing {
       inputs.push_back(merged(senders.back()));
     }
     const bool is_one_group = std::ranges::all_of(inputs, [&](const ItemStream& s) {
-      return std::ranges::any_of(s.sources, [&](std::uint32_t x) { return inputs[0].sources.contains(x); });
+      return std::ranges::any_of(s.sources,
+                                 [&](std::uint32_t x) { return inputs[0].sources.contains(x); });
     });
-    const bool are_lone = std::ranges::all_of(inputs, [](const ItemStream& s) { return s.sources.size() == 1; });
+    const bool are_lone =
+        std::ranges::all_of(inputs, [](const ItemStream& s) { return s.sources.size() == 1; });
     std::set<std::uint32_t> distinct;
     for (const ItemStream& s : inputs) distinct.insert(s.sources.begin(), s.sources.end());
     const bool by_number = !is_one_group;
     if (by_number && (!are_lone || distinct.size() != count)) return false;
-    if (!std::ranges::all_of(inputs, [&](const ItemStream& s) { return s.may_join && is_unique(s, by_number); })) return false;
+    if (!std::ranges::all_of(
+            inputs, [&](const ItemStream& s) { return s.may_join && is_unique(s, by_number); }))
+      return false;
     std::vector<bool> optional(count, false);
     for (std::size_t p = 0; p < count; ++p) optional[p] = below(4) == 0;
     const bool all_optional = std::ranges::all_of(optional, [](bool o) { return o; });
@@ -363,13 +273,18 @@ class Drawing {
     return true;
   }
 
-  void join(const std::vector<std::vector<std::size_t>>& senders, const std::vector<ItemStream>& inputs, const std::vector<bool>& optional, bool by_number) {
-    const auto lead = static_cast<std::size_t>(std::ranges::find(optional, false) - optional.begin());
-    std::map<std::tuple<std::uint32_t, std::uint64_t, std::uint32_t>, std::vector<const Item*>> rows;
+  void join(const std::vector<std::vector<std::size_t>>& senders,
+            const std::vector<ItemStream>& inputs, const std::vector<bool>& optional,
+            bool by_number) {
+    const auto lead =
+        static_cast<std::size_t>(std::ranges::find(optional, false) - optional.begin());
+    std::map<std::tuple<std::uint32_t, std::uint64_t, std::uint32_t>, std::vector<const Item*>>
+        rows;
     bool has_subs = false;
     for (std::size_t p = 0; p < inputs.size(); ++p) {
       for (const Item& item : inputs[p].items) {
-        auto& row = rows[{by_number ? 0 : item.source, item.number, item.sub == kNoSub ? 0 : item.sub}];
+        auto& row =
+            rows[{by_number ? 0 : item.source, item.number, item.sub == kNoSub ? 0 : item.sub}];
         row.resize(inputs.size());
         row[p] = &item;
         has_subs = has_subs || item.sub != kNoSub;
@@ -395,7 +310,8 @@ class Drawing {
     properties.is_ordered = properties.is_ordered && !has_subs && properties.sources.size() == 1;
     properties.keeps_sources = properties.is_ordered;
     const Rule rule = draw_rule();
-    NodeSpec spec = node("join", {"a", "b", "c"}, {"out"}, [rule](Activation& a) { run_rule(rule, false, a); });
+    NodeSpec spec =
+        node("join", {"a", "b", "c"}, {"out"}, [rule](Activation& a) { run_rule(rule, false, a); });
     spec.inputs.resize(inputs.size());
     for (std::size_t p = 0; p < inputs.size(); ++p) spec.inputs[p].is_optional = optional[p];
     if (rule.throws) {
@@ -404,7 +320,10 @@ class Drawing {
     }
     if (below(5) == 0) spec.options.batch = 3;
     if (below(5) == 0) spec.options.instances = 2;
-    std::string what = fmt::format("join by {}, drops {}, most {}, throws {}, batch {}, {} instances, optional:", by_number ? "number" : "origin", rule.drops_one_in, rule.most, rule.throws, spec.options.batch, spec.options.instances);
+    std::string what =
+        fmt::format("join by {}, drops {}, most {}, throws {}, batch {}, {} instances, optional:",
+                    by_number ? "number" : "origin", rule.drops_one_in, rule.most, rule.throws,
+                    spec.options.batch, spec.options.instances);
     for (const bool o : optional) what += o ? " yes" : " no";
     finish(std::move(spec), what, rule, senders, tuples, properties);
   }
@@ -414,12 +333,14 @@ class Drawing {
     const std::size_t a = any_stream();
     const std::size_t b = any_stream();
     const ItemStream &left = streams_[a], &right = streams_[b];
-    const bool shares = std::ranges::any_of(left.ancestors, [&](std::uint32_t s) { return right.ancestors.contains(s); });
+    const bool shares = std::ranges::any_of(
+        left.ancestors, [&](std::uint32_t s) { return right.ancestors.contains(s); });
     if (shares || !left.is_ordered || !right.is_ordered || has_position_) return false;
     has_position_ = true;
     const auto size = static_cast<std::size_t>(1 + below(3));
     const Rule rule = draw_rule();
-    NodeSpec spec = node("position", {"a", "b"}, {"out"}, [rule](Activation& x) { run_rule(rule, false, x); });
+    NodeSpec spec =
+        node("position", {"a", "b"}, {"out"}, [rule](Activation& x) { run_rule(rule, false, x); });
     spec.options.join = Join::position;
     spec.options.is_join_set = true;
     spec.inputs[1].size = static_cast<int>(size);
@@ -435,7 +356,10 @@ class Drawing {
     }
     ItemStream properties = left;
     properties.ancestors.insert(right.ancestors.begin(), right.ancestors.end());
-    finish(std::move(spec), fmt::format("position, size {}, drops {}, throws {}", size, rule.drops_one_in, rule.throws), rule, {{a}, {b}}, tuples, properties);
+    finish(
+        std::move(spec),
+        fmt::format("position, size {}, drops {}, throws {}", size, rule.drops_one_in, rule.throws),
+        rule, {{a}, {b}}, tuples, properties);
     return true;
   }
 
@@ -465,22 +389,5 @@ class Drawing {
 }  // namespace
 
 DrawnGraph draw_graph(std::uint64_t seed, int capacity) { return Drawing(seed, capacity).draw(); }
-
-std::string compare(const DrawnGraph& drawn) {
-  for (const Expected& sink : drawn.sinks) {
-    auto got = sink.got->rows;
-    auto rows = sink.rows;
-    if (!sink.is_ordered) {
-      std::ranges::sort(got);
-      std::ranges::sort(rows);
-    }
-    if (got == rows) continue;
-    std::size_t i = 0;
-    while (i < got.size() && i < rows.size() && got[i] == rows[i]) ++i;
-    return fmt::format("{} got {} rows, expected {}; they differ at row {}", sink.name, got.size(),
-                       rows.size(), i);
-  }
-  return "";
-}
 
 }  // namespace penstock::graph::test

@@ -153,6 +153,13 @@ def test_a_missing_input_may_be_sent_later():
     assert collect(flow) == [(0, 0), (1, 2)]
 
 
+def test_one_more_sender_has_to_say_where_it_goes():
+    source = numbers(1)
+    flow = pair(source, source)
+    with pytest.raises(ps.GraphError, match=r"all of its inputs \(a, b\) have a sender; use ps.merge"):
+        source >> flow
+
+
 def test_words_about_unknown_inputs_are_refused():
     with pytest.raises(ps.GraphError, match="optional= names an input 'bb'"):
         ps.operator(lambda a, b: a, optional=("bb",))

@@ -1,7 +1,8 @@
-// The two kinds of nodes: with one instance, which works where the instance lives; and with
-// several, whose own work (claiming, and giving out in order) is done by whoever notifies it.
+// A node with several instances: its own work, claiming and giving out in order, is done by whoever
+// notifies it.
 #include "base/ring_queue.hpp"
 #include "base/time.hpp"
+#include "runtime/nodes.hpp"
 #include "runtime/run_state.hpp"
 
 #include <algorithm>
@@ -10,92 +11,10 @@
 namespace penstock::runtime {
 namespace {
 
-// Activations in a row before others get a turn.
-constexpr int kBurst = 16;
-constexpr std::int64_t kBurstNs = 50'000;
 // Nodes that notify each other on one stack.
 constexpr int kDepth = 16;
 // Numbers that nothing comes for, told of together.
 constexpr std::size_t kGapsInOne = 64;
-
-class SingleNode final : public Node {
- public:
-  using Node::Node;
-
-  void inputs_complete(Runner& runner) override {
-    static_cast<void>(runner);
-    notify();
-  }
-
- private:
-  [[nodiscard]] Runner& runner() const { return *runners_.front(); }
-
-  bool is_any_ready() override { return runner().is_ready(); }
-
-  void take_over() override {
-    post(runner().executor(), runner().is_light() ? exec::Hint::light : exec::Hint::next);
-  }
-
-  Step work() override {
-    const bool begins = !is_ending_ && !runner().is_started() && !run_.is_aborted();
-    if (begins && !runner().start()) is_ending_ = true;
-    const Step step = is_ending_ ? end() : work_through();
-    if (step != Step::ended) tell_neighbours();
-    return step;
-  }
-
-  Step work_through() {
-    const std::int64_t begun = runner().is_light() ? 0 : now_ns();
-    for (int left = kBurst; left > 0; --left) {
-      if (run_.is_aborted()) return end();
-      if (!outlet_->flush()) return Step::wait;
-      if (!has_activation_) {
-        if (!outlet_->has_room() || !runner().has_room_in_flight()) {
-          return outlet_->is_unwanted() ? end() : Step::wait;
-        }
-        MessageRef gap;
-        const Found found = claim(activation_, gap);
-        if (found == Found::none) return Step::wait;
-        if (found == Found::over) return end();
-        if (found == Found::gap) {
-          outlet_->stage_gap(gap);
-          continue;
-        }
-        has_activation_ = true;
-        if (!runner().is_light()) intake_->notify_room();
-      }
-      if (!runner().may_run(activation_) || !is_admitted(runner())) return Step::wait;
-      has_activation_ = false;
-      runner().run(activation_);
-      const bool is_over = activation_.ended && !(spec_.is_loop && activation_.is_source);
-      deliver(activation_);
-      if (is_over || run_.is_aborted()) return end();
-      if (!runner().is_light()) {
-        if (!outlet_->flush()) return Step::wait;
-        outlet_->notify();
-        if (now_ns() - begun > kBurstNs) break;
-      }
-    }
-    return Step::yield;
-  }
-
-  Step end() {
-    is_ending_ = true;
-    if (run_.is_aborted()) {
-      outlet_->drop();
-    } else if (!outlet_->flush()) {
-      return Step::wait;
-    }
-    activation_.clear();
-    outlet_->notify();
-    runner().stop();
-    close();
-    return Step::ended;
-  }
-
-  graph::Activation activation_;
-  bool has_activation_ = false;
-};
 
 // Claims are in the order of the inputs; results that may not overtake wait in `ordered_`. An
 // instance's job comes back by the list `done_`: pushed by compare-exchange, taken whole.
@@ -403,12 +322,8 @@ class ManyNode final : public Node {
 
 }  // namespace
 
-std::unique_ptr<Node> make_node(RunState& run, std::uint32_t index) {
-  const graph::PlannedNode& planned = run.plan().nodes[index];
-  if (planned.instances > 1 || run.graph().nodes()[index].options.per_source) {
-    return std::make_unique<ManyNode>(run, index);
-  }
-  return std::make_unique<SingleNode>(run, index);
+std::unique_ptr<Node> make_many_node(RunState& run, std::uint32_t index) {
+  return std::make_unique<ManyNode>(run, index);
 }
 
 }  // namespace penstock::runtime
