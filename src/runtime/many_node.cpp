@@ -284,7 +284,7 @@ class ManyNode final : public Node {
         while (!seat->queue.empty()) release(seat->queue.pop());
       }
       if (held_ != nullptr) release(std::exchange(held_, nullptr));
-    } else if (claimed_now_ > 0 || !outlet_->flush()) {
+    } else if (claimed_now_ > 0 || !outlet_->flush() || is_in_flight()) {
       return Step::wait;
     }
     if (busy_ > 0) return Step::wait;
@@ -297,6 +297,9 @@ class ManyNode final : public Node {
     outlet_->notify();
     close();
     return Step::ended;
+  }
+  [[nodiscard]] bool is_in_flight() const {
+    return std::ranges::any_of(runners_, [](const auto& runner) { return runner->is_in_flight(); });
   }
   void release(graph::Activation* activation) {
     activation->clear();

@@ -62,6 +62,8 @@ class Runner final : public graph::Instance {
   /// Asks for the memory that the last activation took. True until the next run(), or retract().
   [[nodiscard]] bool admit();
   void retract();
+  /// Work that it left on its stream is not complete; then notify() comes.
+  [[nodiscard]] bool is_in_flight() const { return in_flight_.load() > 0; }
   /// Runs the body, and does what is to be done with its exception.
   void run(graph::Activation& activation);
   /// Something in flight will notify the node.

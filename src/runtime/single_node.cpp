@@ -78,7 +78,7 @@ class SingleNode final : public Node {
     is_ending_ = true;
     if (run_.is_aborted()) {
       outlet_->drop();
-    } else if (!outlet_->flush()) {
+    } else if (!outlet_->flush() || runner().is_in_flight()) {
       return Step::wait;
     }
     activation_.clear();

@@ -46,12 +46,13 @@ TEST_CASE("work: an operator stops at its limit of work in flight") {
   for (const int instances : {1, 2}) {
     CAPTURE(instances);
     auto graph = std::make_shared<Graph>();
-    std::atomic<int> begun{0};
+    std::atomic<int> begun{0}, over{0};
     std::atomic<bool> is_open{false};
     NodeSpec spec = node("work", {"in"}, {}, [&](Activation&) {
       ++begun;
-      Stream::current()->launch([&] { 
+      Stream::current()->launch([&] {
         while (!is_open.load()) std::this_thread::yield();
+        ++over;
       });
     });
     spec.options.in_flight = 3;
@@ -68,6 +69,7 @@ TEST_CASE("work: an operator stops at its limit of work in flight") {
     is_open.store(true);
     REQUIRE(run->wait(now_ns() + 20'000'000'000));
     CHECK(begun.load() == 40);
+    CHECK(over.load() == 40);  // an operator ends after its work
   }
 }
 

@@ -107,14 +107,15 @@ def test_the_result_plays(clip, reference, tmp_path):
 
 
 def test_is_faster_than_the_sequential_program(clip, tmp_path):
-    ratios = []
+    theirs, ours = [], []
     for _ in range(5):
         begin = time.perf_counter()
         sequential(clip, tmp_path / "sequential.mp4")
         middle = time.perf_counter()
         video_streams.process(str(clip), str(tmp_path / "ours.mp4"))
-        ratios.append((middle - begin) / (time.perf_counter() - middle))
-    assert sorted(ratios)[2] > 1, ratios
+        theirs.append(middle - begin)
+        ours.append(time.perf_counter() - middle)
+    assert min(ours) < min(theirs), (ours, theirs)
 
 
 @pytest.mark.parametrize("program", ["whole", "one wait left out"])
@@ -169,17 +170,18 @@ def test_the_graph_gives_every_frame_of_the_reference(clip, reference):
 
 def test_the_graphs_video_plays_and_takes_no_longer_than_the_program_over_streams(clip, reference, tmp_path):
     _, expected = reference
-    ratios = []
+    before, now = [], []
     for _ in range(3):
         begin = time.perf_counter()
         video_streams.process(str(clip), str(tmp_path / "streams.mp4"))
         middle = time.perf_counter()
         ps.run(video.pipeline(clip, tmp_path / "graph.mp4"))
-        ratios.append((middle - begin) / (time.perf_counter() - middle))
+        before.append(middle - begin)
+        now.append(time.perf_counter() - middle)
     frames = decoded(tmp_path / "graph.mp4")
     assert len(frames) == len(expected)
     assert min(psnr(ours, theirs) for ours, theirs in zip(frames, expected, strict=True)) >= 32
-    assert sorted(ratios)[1] >= 1, ratios
+    assert min(now) <= min(before), (now, before)
 
 
 def test_the_program_is_short():

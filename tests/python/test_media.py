@@ -70,8 +70,7 @@ def test_a_frame_knows_its_time_its_origin_and_its_colours(clip):
 
 def test_native_frames_are_the_planes_where_the_decoder_left_them(clip):
     planes = next(iter(ps.iterate(ps.source(clip, format="native"))))
-    assert [plane.shape for plane in planes][0][0] >= 1
-    assert len(planes) == 3
+    assert [len(plane) > 0 for plane in planes] == [True] * 3
 
 
 @pytest.mark.parametrize("format", ["yuv444p", "yuv420p10le"])

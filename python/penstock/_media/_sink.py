@@ -26,7 +26,8 @@ def sink(flow: Any, path: str | os.PathLike[str], *, rate: float | None = None, 
     if not Path(text).suffix:
         raise MediaError(f"sink: {text} has no ending that says the format; .mp4 for example")
     per = "source" if "{source}" in text else None
-    written: Flow = _Writer(path=text, rate=rate)(flow, name=name or "sink", per=per)
+    writer: Any = _Writer  # the decorator made an operator of it
+    written: Flow = writer(path=text, rate=rate)(flow, name=name or "sink", per=per)
     return written
 
 

@@ -42,7 +42,7 @@ class _Other(_Array):
     def __init__(self, value: Any) -> None:
         self._original = value
 
-    __class__ = property(lambda self: type(self._original))  # type: ignore[assignment]
+    __class__ = property(lambda self: type(self._original))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
@@ -66,7 +66,8 @@ def message(value: Any) -> Any:
         return _Map(value)
     if not hasattr(type(value), "__dlpack__") and not hasattr(value, "__cuda_array_interface__"):
         return value
-    derived = _derived(type(value))
+    kind: Any = type(value)
+    derived = _derived(kind)
     if derived is _Other:
         return _Other(value)
     made = value.as_subclass(derived) if hasattr(value, "as_subclass") else value.view(derived)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import penstock as ps
 from penstock import Tensor
@@ -29,6 +29,9 @@ class Resource:
     """``fields``: its arguments and their defaults."""
 
     fields: dict[str, Any] = {}
+    if TYPE_CHECKING:
+
+        def __getattr__(self, field: str) -> Any: ...
 
     def __init__(self, *args: Any, name: str = "", **words: Any) -> None:
         self.fragment, values = _split(args, words)
@@ -163,7 +166,8 @@ class Context(ps.Operator):
         self._results: dict[str, list[Any]] = {}
         self._items = 1
         if not self.is_over:
-            self.op.compute(self, self, self)
+            op: Any = self.op
+            op.compute(self, self, self)
             self._emit_batch()
             self._may_tick()
         if self.is_over:
