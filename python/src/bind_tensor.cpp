@@ -2,11 +2,11 @@
 #include "base/throw.hpp"
 #include "bind.hpp"
 #include "indexing.hpp"
-#include "pybridge/registry.hpp"
 #include "pybridge/dtypes.hpp"
 #include "pybridge/exporter.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/py_tensor.hpp"
+#include "pybridge/registry.hpp"
 #include "tensor/work.hpp"
 
 namespace penstock::pybridge {
@@ -160,11 +160,12 @@ void bind_tensor(nb::module_& module) {
   bind_views(tensor);
   bind_tensor_exchange(module, tensor);
 
-  module.def("as_tensor", &as_tensor, nb::arg("obj").none(), nb::arg("layout").none() = nb::none(),
-             nb::kw_only(), nb::arg("on_release").none() = nb::none(),
-             nb::sig("def as_tensor(obj: typing.Any, layout: str | None = None, *, "
-                     "on_release: collections.abc.Callable[[], object] | None = None) -> Tensor"),
-             "Wraps an array of any library, with no copy; a list or tuple of them is an ImageBatch.");
+  module.def(
+      "as_tensor", &as_tensor, nb::arg("obj").none(), nb::arg("layout").none() = nb::none(),
+      nb::kw_only(), nb::arg("on_release").none() = nb::none(),
+      nb::sig("def as_tensor(obj: typing.Any, layout: str | None = None, *, "
+              "on_release: collections.abc.Callable[[], object] | None = None) -> Tensor"),
+      "Wraps an array of any library, with no copy; a list or tuple of them is an ImageBatch.");
   module.def(
       "empty",
       [](nb::handle shape, nb::handle dtype, nb::handle layout, nb::handle device,

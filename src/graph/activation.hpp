@@ -40,9 +40,7 @@ class Activation {
   /// The port that the lead came on.
   [[nodiscard]] std::size_t lead_port() const;
   /// A port has several messages for one result.
-  [[nodiscard]] bool has_several() const {
-    return leads_.size() == 1 && items_.size() > ports();
-  }
+  [[nodiscard]] bool has_several() const { return leads_.size() == 1 && items_.size() > ports(); }
   /// Items of a batch; 1 otherwise, also for a source.
   [[nodiscard]] std::size_t items() const { return leads_.empty() ? 1 : leads_.size(); }
 

@@ -84,7 +84,8 @@ class MessageData : public RefCounted<MessageData> {
   /// Has the value, if this one has not.
   Ref<MessageData> sharer;
   MessageData* next = nullptr;  // in a list of free or of dropped messages
-  std::uint64_t after = 0;      // of a dropped one: entries of its ring that come before it
+  /// Of a dropped one: twice the entries of its ring before it, plus 1 if it was one of them.
+  std::uint64_t place = 0;
   alignas(16) std::byte storage[detail::kValueBytes];
 
  private:

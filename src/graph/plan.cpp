@@ -263,8 +263,9 @@ class Compiler {
       const auto reached = reachable(n);
       const OperatorOptions& options = spec(n).options;
       const std::uint32_t instances = plan_.nodes[n].instances;
-      const std::uint32_t kept = (options.batch > 1 ? static_cast<std::uint32_t>(options.batch) : 0) +
-                                 (instances > 1 ? 2 * instances : 0);
+      const std::uint32_t kept =
+          (options.batch > 1 ? static_cast<std::uint32_t>(options.batch) : 0) +
+          (instances > 1 ? 2 * instances : 0);
       for (std::uint32_t to = 0; to < count(); ++to) {
         if (reached[to]) plan_.nodes[to].kept_back += kept;
       }

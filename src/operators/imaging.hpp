@@ -13,8 +13,8 @@ namespace penstock::operators {
 
 [[nodiscard]] graph::NodeSpec resize(Size size, std::string interp, OperatorOptions options = {});
 
-/// Without `matrix` or `range` those in the message's metadata count, then BT.601, limited. An empty
-/// `src_format` is the metadata's "format"; what is `dst_format` already goes on as it is.
+/// Without `matrix` or `range` those in the message's metadata count, then BT.601, limited. An
+/// empty `src_format` is the metadata's "format"; what is `dst_format` already goes on as it is.
 [[nodiscard]] graph::NodeSpec cvt_color(std::string src_format, std::string dst_format,
                                         std::optional<std::string> matrix,
                                         std::optional<std::string> range,

@@ -23,6 +23,7 @@ Edge::Edge(const graph::PlannedEdge& edge, std::uint32_t number, Node& producer,
       planned(edge),
       policy_(edge.policy),
       carries_gaps_(edge.carries_gaps),
+      has_places_(edge.carries_gaps && edge.policy != Policy::block),
       ring_(edge.capacity, edge.policy != Policy::block) {}
 
 void Edge::keep_arrivals() {
@@ -51,11 +52,12 @@ void Edge::push(MessageRef message) {
   if (message->is_gap() && !carries_gaps_) return;
   if (!ring_.has_room()) {
     if (policy_ == Policy::drop_newest || (policy_ == Policy::drop_oldest && message->is_gap())) {
-      drop(message.leak(), ring_.pushed());
+      drop(message.leak(), ring_.pushed() * 2);
       return;
     }
     while (!ring_.has_room()) {
-      if (MessageData* oldest = ring_.pop()) drop(oldest, 0);
+      std::uint64_t number = 0;
+      if (MessageData* oldest = ring_.pop(&number)) drop(oldest, number * 2 + 1);
     }
   }
   if (!message->is_gap()) add(passed_, 1);
@@ -68,50 +70,65 @@ void Edge::push(MessageRef message) {
 }
 
 // Whoever joins downstream has to know. Others may hold the message too: the gap is a new one.
-void Edge::drop(MessageData* message, std::uint64_t after) {
+void Edge::drop(MessageData* message, std::uint64_t place) {
   const MessageRef dropped = MessageRef::adopt(message);
   if (!dropped->is_gap()) drops_.fetch_add(1, std::memory_order_relaxed);
   if (!carries_gaps_) return;
   MessageData* gap = MessageData::gap_for(*dropped).leak();
-  gap->after = after;
+  gap->place = place;
   gap->next = dropped_.load(std::memory_order_relaxed);
   while (!dropped_.compare_exchange_weak(gap->next, gap)) {
   }
 }
 
+// Sorted in: mostly they are in order, but the other way round.
 void Edge::take_dropped() {
   MessageData* newest = dropped_.exchange(nullptr);
   while (newest != nullptr) {
-    MessageData* next = std::exchange(newest->next, taken_);
-    taken_ = std::exchange(newest, next);
+    MessageData* gap = std::exchange(newest, newest->next);
+    MessageData** at = &taken_;
+    while (*at != nullptr && (*at)->place < gap->place) at = &(*at)->next;
+    gap->next = std::exchange(*at, gap);
   }
 }
 
 MessageRef Edge::pop() {
-  if (taken_ == nullptr && dropped_.load(std::memory_order_relaxed) != nullptr) take_dropped();
   while (true) {
-    if (taken_ != nullptr && ring_.popped() >= taken_->after) {
-      MessageData* gap = std::exchange(taken_, taken_->next);
-      gap->next = nullptr;
-      return MessageRef::adopt(gap);
-    }
-    std::uint64_t number = 0;
-    MessageData* message = ring_.pop(&number);
-    if (message == nullptr) {
-      if (taken_ == nullptr) return {};
-      continue;  // the producer took what was before it
-    }
-    if (arrivals_) {
-      arrival_ns_ = arrivals_[number % ring_.capacity()].load(std::memory_order_relaxed);
-    }
-    if (max_age_ns < 0 || message->is_gap() || message->born_ns == 0 ||
+    MessageRef message = has_places_ ? pop_in_place() : pop_ring();
+    if (!message || message->is_gap() || max_age_ns < 0 || message->born_ns == 0 ||
         now_ns() - message->born_ns <= max_age_ns) {
-      return MessageRef::adopt(message);
+      return message;
     }
-    const MessageRef late = MessageRef::adopt(message);
     drops_.fetch_add(1, std::memory_order_relaxed);
-    if (carries_gaps_) return MessageData::gap_for(*late);
+    if (carries_gaps_) return MessageData::gap_for(*message);
   }
+}
+
+MessageRef Edge::pop_ring() {
+  std::uint64_t number = 0;
+  MessageData* message = ring_.pop(&number);
+  if (message == nullptr) return {};
+  number_ = number;
+  if (arrivals_) {
+    arrival_ns_ = arrivals_[number % ring_.capacity()].load(std::memory_order_relaxed);
+  }
+  return MessageRef::adopt(message);
+}
+
+// The producer takes an entry first and says so a moment later: until then what comes after it
+// waits here. The producer notifies when it has said so.
+MessageRef Edge::pop_in_place() {
+  if (!held_) held_ = pop_ring();
+  if (dropped_.load(std::memory_order_relaxed) != nullptr) take_dropped();
+  if (taken_ != nullptr && taken_->place / 2 <= next_) {
+    MessageData* gap = std::exchange(taken_, taken_->next);
+    gap->next = nullptr;
+    if (gap->place % 2 == 1) next_ = gap->place / 2 + 1;
+    return MessageRef::adopt(gap);
+  }
+  if (!held_ || number_ != next_) return {};
+  ++next_;
+  return std::exchange(held_, {});
 }
 
 void Edge::notify_room() {
@@ -121,6 +138,7 @@ void Edge::notify_room() {
 void Edge::cancel() {
   cancelled_.store(true);
   while (MessageData* message = ring_.pop()) message->release();
+  held_ = {};
   from.notify();
 }
 

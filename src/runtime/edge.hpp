@@ -43,7 +43,8 @@ class Edge {
   void notify_room();
   /// Nothing comes any more. May turn true only after a pop() that found nothing.
   [[nodiscard]] bool is_over() const {
-    return closed_.load() && ring_.empty() && dropped_.load() == nullptr && taken_ == nullptr;
+    return closed_.load() && ring_.empty() && dropped_.load() == nullptr && taken_ == nullptr &&
+           !held_;
   }
   /// The consumer wants nothing more; what is pushed from now on is thrown away.
   void cancel();
@@ -69,11 +70,14 @@ class Edge {
   std::int64_t max_age_ns = -1;
 
  private:
-  void drop(MessageData* message, std::uint64_t after);
+  void drop(MessageData* message, std::uint64_t place);
   void take_dropped();
+  [[nodiscard]] MessageRef pop_ring();
+  [[nodiscard]] MessageRef pop_in_place();
 
   const Policy policy_;
   const bool carries_gaps_;
+  const bool has_places_;  // gaps for what was dropped come where that would have come
   Ring ring_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> cancelled_{false};
@@ -81,7 +85,10 @@ class Edge {
   // What was dropped, as gaps, newest first. The producer pushes, the consumer takes all, and gives
   // each out when its turn in the ring has come.
   std::atomic<MessageData*> dropped_{nullptr};
-  MessageData* taken_ = nullptr;  // of the consumer, oldest first
+  MessageData* taken_ = nullptr;  // of the consumer, in their order
+  MessageRef held_;               // popped, and what is before it is not known yet
+  std::uint64_t number_ = 0;      // of what was popped last, in the ring
+  std::uint64_t next_ = 0;        // numbers before it were given out
   std::atomic<std::int64_t> drops_{0};
   std::atomic<std::int64_t> unpaired_{0};
   std::atomic<std::int64_t> copies_{0};

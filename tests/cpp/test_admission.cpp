@@ -58,9 +58,8 @@ TEST_CASE("admission: a run of many greedy operators stays near the limit, and e
   auto graph = std::make_shared<Graph>();
   int last = graph->add(numbers("source", 200));
   for (int i = 0; i < 4; ++i) {
-    NodeSpec greedy = node("greedy" + std::to_string(i), {"in"}, {"out"}, [](Activation& a) {
-      a.emit(0, message(Tensor::empty({kFrame}, u8)));
-    });
+    NodeSpec greedy = node("greedy" + std::to_string(i), {"in"}, {"out"},
+                           [](Activation& a) { a.emit(0, message(Tensor::empty({kFrame}, u8))); });
     greedy.options.capacity = 8;
     const int next = graph->add(std::move(greedy));
     graph->connect(last, "", next, "");

@@ -137,7 +137,8 @@ TEST_CASE("exec: a forked child gets an error, not a hang") {
   const Ended ended = wait_for_child(child, ends[0]);
   CHECK(ended.code == 0);
   CHECK(ended.output ==
-        "submit: this process was forked after threads had begun to work with Penstock; use the spawn "
+        "submit: this process was forked after threads had begun to work with Penstock; use the "
+        "spawn "
         "start method, or import penstock in the child");
   CHECK_FALSE(exec::forked());
 }

@@ -184,8 +184,8 @@ TEST_CASE("joins: a result has the origin of its lead, and that of no other inpu
   Joined g;
   const int x = g.graph->add(numbers("x", 300));
   const int y = g.graph->add(numbers("y", 300));
-  NodeSpec both = node("both", {"a", "b"}, {"out"},
-                       [](Activation& a) { a.emit(0, message(first_of(a))); });
+  NodeSpec both =
+      node("both", {"a", "b"}, {"out"}, [](Activation& a) { a.emit(0, message(first_of(a))); });
   const int mixed = g.graph->add(std::move(both));
   g.graph->connect(x, 0, mixed, 0);
   g.graph->connect(y, 0, mixed, 1);
@@ -230,7 +230,8 @@ TEST_CASE("joins: a message that goes on as it is keeps its origin for its other
   });
   g.add(std::move(look), {source});
   std::set<std::uint32_t> subs;
-  g.add(node("subs", {"in"}, {}, [&](Activation& a) { subs.insert(a.lead()->origin.sub); }), {both});
+  g.add(node("subs", {"in"}, {}, [&](Activation& a) { subs.insert(a.lead()->origin.sub); }),
+        {both});
   static_cast<void>(run(g.graph));
   CHECK(wrong.load() == 0);
   CHECK(subs == std::set<std::uint32_t>{0, 1});
@@ -247,8 +248,8 @@ TEST_CASE("joins: by position, with sizes and one of each sender") {
   g.graph->connect(left, 0, g.pair, 0);
   g.graph->connect(right, 0, g.pair, 1);
   static_cast<void>(run(g.graph));
-  CHECK(g.into->rows == std::vector<std::vector<std::int64_t>>{
-                            {0, 1, 2, 0, 1}, {3, 4, 5, 2, 3}, {6, 7, 8, 4, 5}});
+  CHECK(g.into->rows ==
+        std::vector<std::vector<std::int64_t>>{{0, 1, 2, 0, 1}, {3, 4, 5, 2, 3}, {6, 7, 8, 4, 5}});
 
   Joined any;
   any.add_pair({"a"}, [](NodeSpec& spec) { spec.inputs[0].size = kAnySize; });

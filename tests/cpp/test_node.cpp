@@ -144,8 +144,8 @@ class Checker {
 
   void leave(Model m, std::size_t t) {
     Model::Thread& thread = m.threads[t];
-    const bool is_clean = m.state == kOwned ||
-                          (fault_ == Fault::owner_does_not_exchange && m.state == (kOwned | kChanged));
+    const bool is_clean = m.state == kOwned || (fault_ == Fault::owner_does_not_exchange &&
+                                                m.state == (kOwned | kChanged));
     if (is_clean || fault_ == Fault::owner_stores) {
       set(m, 0);
       m.visible = 0;

@@ -30,7 +30,8 @@ struct Schedule {
 Schedule schedule_of(std::uint64_t seed) {
   constexpr int kWorkers[] = {1, 2, 4};
   constexpr int kCapacities[] = {1, 2, 16};
-  return {kWorkers[seed / kRunsOfOnePool % 3], kCapacities[seed % 3], seed / kRunsOfOnePool % 2 == 0};
+  return {kWorkers[seed / kRunsOfOnePool % 3], kCapacities[seed % 3],
+          seed / kRunsOfOnePool % 2 == 0};
 }
 
 // Empty if all is well.

@@ -57,6 +57,7 @@ TEST_CASE("ring: a pusher that drops races the popper") {
         MessageData* message = ring.pop();
         if (message == nullptr) {
           if (was_over) return;
+          std::this_thread::yield();
           continue;
         }
         const std::uint64_t number = take_number(message);
@@ -86,7 +87,10 @@ TEST_CASE("ring: values come in order through any capacity, and each goes once")
       for (std::uint64_t n = 0; n < count;) {
         std::uint64_t place = UINT64_MAX;
         MessageData* message = ring.pop(&place);
-        if (message == nullptr) continue;
+        if (message == nullptr) {
+          std::this_thread::yield();
+          continue;
+        }
         if (take_number(message) != n || place != n) ++wrong;
         ++n;
       }
@@ -107,6 +111,7 @@ TEST_CASE("ring: what was dropped is told once, in its place") {
   for (const Policy policy : {Policy::drop_oldest, Policy::drop_newest}) {
     for (const int capacity : {1, 2, 16}) {
       CAPTURE(capacity);
+      CAPTURE(static_cast<int>(policy));
       const auto count = static_cast<std::int64_t>(exec_test::scaled(20'000));
       auto graph = std::make_shared<Graph>();
       auto into = std::make_shared<Collected>();
@@ -152,7 +157,10 @@ TEST_CASE("ring: no wake-up is lost") {
     std::atomic<bool> is_lost{false};
     std::thread consumer([&] {
       for (std::uint64_t n = 0; n < count && !is_lost.load();) {
-        if (!edge.pop()) continue;
+        if (!edge.pop()) {
+          std::this_thread::yield();
+          continue;
+        }
         ++n;
         edge.notify_room();
       }

@@ -139,9 +139,8 @@ TEST_CASE("ends: stop ends the sources, and the rest drains") {
   auto graph = std::make_shared<Graph>();
   Lives lives;
   std::atomic<std::int64_t> sent{0}, came{0};
-  const int source = graph->add(node("source", {}, {"out"}, [&](Activation& a) {
-    a.emit(0, message(sent.fetch_add(1)));
-  }));
+  const int source = graph->add(
+      node("source", {}, {"out"}, [&](Activation& a) { a.emit(0, message(sent.fetch_add(1))); }));
   NodeSpec slow = living(map("slow", nullptr), lives, [](Activation& a) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
     a.emit(0, a.port(0)[0]);
@@ -197,7 +196,8 @@ TEST_CASE("ends: an error drops what is in flight and stops each body that was s
     });
     hop.options.instances = instances;
     const int middle = graph->add(std::move(hop));
-    const int sink = graph->add(living(node("sink", {"in"}, {}, nullptr), sinks, [](Activation&) {}));
+    const int sink =
+        graph->add(living(node("sink", {"in"}, {}, nullptr), sinks, [](Activation&) {}));
     graph->connect(source, 0, middle, 0);
     graph->connect(middle, 0, sink, 0);
     const auto run = runtime::Run::start(graph, {});
@@ -217,8 +217,8 @@ TEST_CASE("ends: a body that does not start is not stopped, the others are") {
     auto graph = std::make_shared<Graph>();
     Lives lives;
     const int source = graph->add(endless("source"));
-    NodeSpec spec = living(node("sink", {"in"}, {}, nullptr), lives, [](Activation&) {},
-                           instances - 1);
+    NodeSpec spec =
+        living(node("sink", {"in"}, {}, nullptr), lives, [](Activation&) {}, instances - 1);
     spec.options.instances = instances;
     const int sink = graph->add(std::move(spec));
     graph->connect(source, 0, sink, 0);

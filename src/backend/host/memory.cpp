@@ -8,9 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <fstream>
+#include <cinttypes>
+#include <cstdio>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -63,21 +66,27 @@ bool map_file(Piece& piece, char* address) {
               piece.file_descriptor, 0) != MAP_FAILED;
 }
 
+// By stdio: streams of C++ break where a program holds two copies of their library, as a Python
+// with PyTorch may.
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+File open_file(const char* path) { return {std::fopen(path, "re"), &std::fclose}; }
+
 std::int64_t read_number(const char* path) {
-  std::ifstream file(path);
+  const File file = open_file(path);
   std::int64_t value = 0;
-  return file >> value ? value : std::numeric_limits<std::int64_t>::max();
+  const bool is_number = file && std::fscanf(file.get(), "%" SCNd64, &value) == 1;
+  return is_number ? value : std::numeric_limits<std::int64_t>::max();
 }
 
 // What can be had without swapping: the page cache counts, as the kernel can drop it.
 std::int64_t available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  std::int64_t kilobytes = 0;
-  std::string unit;
-  while (file >> name >> kilobytes >> unit) {
-    if (name == "MemAvailable:") return kilobytes * 1024;
-    if (name.starts_with("HugePages")) break;
+  const File file = open_file("/proc/meminfo");
+  std::array<char, 128> line{};
+  while (file && std::fgets(line.data(), static_cast<int>(line.size()), file.get()) != nullptr) {
+    std::int64_t kilobytes = 0;
+    if (std::sscanf(line.data(), "MemAvailable: %" SCNd64, &kilobytes) == 1) {
+      return kilobytes * 1024;
+    }
   }
   return sysconf(_SC_AVPHYS_PAGES) * static_cast<std::int64_t>(page_bytes());
 }
