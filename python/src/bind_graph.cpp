@@ -196,7 +196,7 @@ void bind_context(nb::module_& module) {
 void bind_graph(nb::module_& module) {
   bind_message(module);
   bind_context(module);
-  nb::class_<PyNodeSpec>(module, "_NodeSpec");
+  [[maybe_unused]] const nb::class_<PyNodeSpec> spec(module, "_NodeSpec");
   nb::class_<PyGraph>(module, "_Graph")
       .def(nb::init<>())
       .def("add", &PyGraph::add, nb::arg("kind"), nb::arg("options"), nb::arg("inputs"),

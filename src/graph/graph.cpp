@@ -11,6 +11,7 @@ namespace {
 
 std::vector<std::string_view> names_of(const std::vector<PortSpec>& ports) {
   std::vector<std::string_view> names;
+  names.reserve(ports.size());
   for (const PortSpec& port : ports) names.push_back(port.name);
   return names;
 }

@@ -36,18 +36,17 @@ void ComputeBody::start(graph::Instance& instance) {
 
 void ComputeBody::stop() {
   if (!context_.is_valid()) return;
-  struct Last {
-    ComputeBody& body;
-    ~Last() {
-      nb::cast<PyInputs&>(body.inputs_).body = nullptr;
-      nb::cast<PyOutputs&>(body.outputs_).body = nullptr;
-      nb::cast<PyContext&>(body.context_).body = nullptr;
-      body.context_ = nb::object();
-      body.inputs_ = nb::object();
-      body.outputs_ = nb::object();
-    }
-  } const last{*this};
   const nb::object object = object_;
+  const nb::object context = std::exchange(context_, nb::object());
+  const nb::object inputs = std::exchange(inputs_, nb::object());
+  const nb::object outputs = std::exchange(outputs_, nb::object());
+  struct Last {  // the handles outlive the body as dead ones
+    ComputeHandle* handles[3];
+    ~Last() {
+      for (ComputeHandle* handle : handles) handle->body = nullptr;
+    }
+  } const last{{nb::inst_ptr<PyContext>(context), nb::inst_ptr<PyInputs>(inputs),
+                nb::inst_ptr<PyOutputs>(outputs)}};
   try {
     in_python([&] { object.attr("stop")(); });
   } catch (...) {

@@ -81,13 +81,17 @@ void Edge::drop(MessageData* message, std::uint64_t place) {
   }
 }
 
-// Sorted in: mostly they are in order, but the other way round.
+// Sorted in by their places; of those with one place the oldest first.
 void Edge::take_dropped() {
-  MessageData* newest = dropped_.exchange(nullptr);
-  while (newest != nullptr) {
-    MessageData* gap = std::exchange(newest, newest->next);
+  MessageData* oldest = nullptr;
+  for (MessageData* newest = dropped_.exchange(nullptr); newest != nullptr;) {
+    MessageData* next = std::exchange(newest->next, oldest);
+    oldest = std::exchange(newest, next);
+  }
+  while (oldest != nullptr) {
+    MessageData* gap = std::exchange(oldest, oldest->next);
     MessageData** at = &taken_;
-    while (*at != nullptr && (*at)->place < gap->place) at = &(*at)->next;
+    while (*at != nullptr && (*at)->place <= gap->place) at = &(*at)->next;
     gap->next = std::exchange(*at, gap);
   }
 }

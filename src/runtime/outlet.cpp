@@ -131,7 +131,8 @@ void Outlet::push(const Port& port, MessageRef message) {
     if (news_.empty() || std::ranges::find(news_, &edge.to) == news_.end()) {
       news_.push_back(&edge.to);
     }
-    edge.push(i + 1 == port.edges.size() ? std::move(message) : message);
+    const bool is_last = i + 1 == port.edges.size();
+    edge.push(is_last ? std::exchange(message, {}) : message);
   }
 }
 

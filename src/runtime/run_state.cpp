@@ -86,6 +86,7 @@ void RunState::connect() {
   const auto edges_of = [&](const graph::PlannedPort& port,
                             const std::vector<std::uint32_t>& list) {
     std::vector<Edge*> edges;
+    edges.reserve(port.edge_count);
     for (std::uint32_t i = 0; i < port.edge_count; ++i) {
       edges.push_back(edges_[list[port.first_edge + i]].get());
     }
