@@ -82,8 +82,7 @@ class PyGraph {
     for (const std::uint32_t node : compiled.sources) {
       sources_->push_back(compiled.nodes[node].name);
     }
-    for (auto& [index, node] : python_)
-      complete(compiled, static_cast<std::uint32_t>(index), *node, *sources_);
+    for (auto& [index, node] : python_) complete(compiled, index, *node);
     runtime::RunOptions options;
     options.workers = workers;
     options.device = device_from(device);
@@ -102,14 +101,13 @@ class PyGraph {
     return form == "iterate" ? BodyKind::iterate : BodyKind::compute;
   }
 
-  static void complete(const graph::Plan& plan, std::uint32_t index, PythonNode& node,
-                       const std::vector<std::string>& sources) {
-    node.sources = sources;
-    node.has_cpp_consumer.assign(node.outputs.size(), false);
+  void complete(const graph::Plan& plan, int index, PythonNode& node) const {
+    node.sources = *sources_;
+    const auto number = static_cast<std::uint32_t>(index);
+    node.wraps_arrays.assign(node.outputs.size(), graph_->nodes()[number].options.sync_context);
     for (const graph::PlannedEdge& edge : plan.edges) {
-      if (edge.from != index) continue;
-      if (plan.nodes[edge.to].home == graph::Home::pool)
-        node.has_cpp_consumer[edge.from_port] = true;
+      if (edge.from != number) continue;
+      if (plan.nodes[edge.to].home == graph::Home::pool) node.wraps_arrays[edge.from_port] = true;
     }
   }
 
@@ -185,6 +183,9 @@ void bind_context(nb::module_& module) {
       .def(
           "end", [](const PyContext& c) { c.get().end(); },
           "This operator has nothing more to do after this activation.")
+      .def(
+          "_notify", [](const PyContext& c) { c.get().runner().notify(); },
+          "Asks ready() again now. From any thread.")
       .def(
           "_set_number",
           [](const PyContext& c, std::uint64_t number) { c.get().set_number(number); },

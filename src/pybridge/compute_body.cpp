@@ -136,7 +136,7 @@ void ComputeBody::send(nb::handle value, nb::handle port, nb::handle stream, boo
 
 graph::MessageRef ComputeBody::staged(nb::handle value, std::uint32_t port, nb::handle stream,
                                       bool give) const {
-  graph::MessageRef message = message_of(value, node_->has_cpp_consumer[port]);
+  graph::MessageRef message = message_of(value, node_->wraps_arrays[port]);
   message->is_given = give;
   if (!stream.is_none()) {
     const auto on = stream_from(stream);

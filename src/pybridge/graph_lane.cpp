@@ -9,16 +9,19 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 namespace penstock::pybridge {
 namespace {
 
 constexpr int kMaxInARow = 16;
-// How long an idle lane looks for work before it sleeps; one lane at a time.
+// How long an idle lane looks for work before it sleeps; one lane for every four cores at a time.
 constexpr std::int64_t kSpinNs = 20'000;
+constexpr int kCoresForOne = 4;
 
 thread_local LaneServer* current_server = nullptr;
 std::atomic<int> spinning{0};
@@ -127,7 +130,9 @@ void GraphLane::serve(LaneServer& server) {
 void GraphLane::wait() {
   const auto has_news = [this] { return inbox_.load() != nullptr || stopped_.load(); };
   if (has_news()) return;
-  if (spinning.fetch_add(1) == 0) {
+  static const int most =
+      std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / kCoresForOne);
+  if (spinning.fetch_add(1) < most) {
     const std::int64_t until = now_ns() + kSpinNs;
     while (!has_news() && now_ns() < until) {
       for (int i = 0; i < 16; ++i) cpu_relax();

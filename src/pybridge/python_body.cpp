@@ -210,7 +210,7 @@ void PythonBody::emit_outputs(nb::handle result, std::size_t item) {
 
 void PythonBody::emit(std::uint32_t port, nb::handle value, std::size_t item) {
   if (value.is_none()) return;
-  activation_->emit(port, message_of(value, node_->has_cpp_consumer[port]), item);
+  activation_->emit(port, message_of(value, node_->wraps_arrays[port]), item);
 }
 
 // A Penstock tensor that nobody but the message has.

@@ -36,8 +36,9 @@ struct PythonNode {
   std::vector<bool> is_list;      // inputs that come as lists
   std::vector<bool> is_any_size;  // inputs that come as tuples
   bool is_batch = false;
-  std::vector<bool> has_cpp_consumer;  // outputs; known when the graph is complete
-  std::vector<std::string> sources;    // names, by the number that origins have
+  // Outputs where C++ needs other libraries' arrays as tensors; known when the graph is complete.
+  std::vector<bool> wraps_arrays;
+  std::vector<std::string> sources;  // names, by the number that origins have
 };
 
 class PythonBody : public graph::Body {

@@ -230,12 +230,12 @@ class ManyNode final : public Node {
     return spec_.options.order == OutputOrder::input && !spec_.options.per_source;
   }
 
-  // One that is ready, if any is.
+  // One that is ready, if any is. The first of them: where there is little to do, the others'
+  // threads sleep, and its own is awake.
   Seat* find_idle() {
     Seat* idle = nullptr;
-    for (std::size_t i = 0; i < seats_.size(); ++i) {
-      Seat& seat = *seats_[turn_];
-      turn_ = turn_ + 1 == seats_.size() ? 0 : turn_ + 1;
+    for (const auto& each : seats_) {
+      Seat& seat = *each;
       if (seat.is_busy || seat.is_over || !seat.runner->has_room_in_flight()) continue;
       if (!spec_.factory->has_ready() || seat.runner->is_ready()) return &seat;
       idle = &seat;
@@ -315,7 +315,6 @@ class ManyNode final : public Node {
   std::vector<std::uint32_t> sources_;
   std::uint64_t head_ = 0;
   std::uint64_t sequence_ = 0;
-  std::size_t turn_ = 0;
   std::size_t claimed_now_ = 0;
   int busy_ = 0;
   bool has_begun_ = false;

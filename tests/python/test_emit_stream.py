@@ -128,3 +128,32 @@ def test_a_pool_gets_its_streams_back_when_stop_raises():
     with pytest.raises(ValueError, match="at the end"):
         One().run()
     assert len({pool.acquire(), pool.acquire()}) == 2
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_sync_context_waits_for_work_on_streams_that_nobody_names(hold):
+    gate = threading.Event()
+    elsewhere = ps.Stream("cpu")
+    seen = []
+
+    @ps.operator(sync="context", count=1)
+    def opaque():
+        while True:
+            array = np.zeros(4)
+
+            def fill(array=array):
+                gate.wait(20)
+                array[:] = 1
+
+            elsewhere.launch(fill)
+            yield hold(array)
+
+    @ps.operator
+    def look(value):
+        seen.append(first_array(value).tolist())
+
+    with ps.start(look(opaque())) as running:
+        assert not gate.wait(0.05) and seen == []
+        gate.set()
+        running.wait()
+    assert seen == [[1.0] * 4]
