@@ -58,9 +58,10 @@ Cache::Cache(Device device, std::uint32_t index)
 
 std::int64_t Cache::allocated_here() { return allocated; }
 
-bool Cache::has_room(std::int64_t bytes) const {
-  const std::int64_t left = limit_.load() - total_.load();
-  return left >= bytes || left + idle_bytes() >= bytes;
+bool Cache::has_room(std::int64_t bytes) {
+  if (limit_.load() - total_.load() >= bytes) return true;
+  const std::lock_guard guard(mutex_);
+  return limit_.load() - total_.load() + idle_bytes() >= bytes;
 }
 
 Home& Cache::home_of(const order::Stream* stream) {

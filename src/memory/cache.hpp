@@ -33,7 +33,7 @@ class Cache {
   /// Bytes that the calling thread was given so far, by all caches; it only grows.
   [[nodiscard]] static std::int64_t allocated_here();
   /// True if so many bytes more can be live within the limit.
-  [[nodiscard]] bool has_room(std::int64_t bytes) const;
+  [[nodiscard]] bool has_room(std::int64_t bytes);
 
   [[nodiscard]] std::int64_t limit() const { return limit_.load(); }
   void set_limit(std::int64_t bytes);

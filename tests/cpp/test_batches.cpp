@@ -66,7 +66,7 @@ TEST_CASE("batches: tensors by name, in the order in which they were added") {
 
 TEST_CASE("batches: in a message each tensor is waited for") {
   const auto slow = [](int value) {
-    const ps::Stream& stream = *ps::Stream::current();
+    const ps::Stream stream = ps::Stream::current().value();
     ps::Tensor tensor = ps::Tensor::empty({1}, ps::u8, {}, stream);
     stream.launch(
         [tensor, value] {

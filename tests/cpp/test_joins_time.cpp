@@ -64,7 +64,7 @@ TEST_CASE("joins: the latest runs for each new message, and nothing goes back") 
   graph->connect(right, 0, pair, 1);
   static_cast<void>(run(graph));
   const auto& rows = into->rows;
-  REQUIRE(rows.size() >= 2'000);
+  REQUIRE(rows.size() >= 500);  // all of whichever comes later
   REQUIRE(rows.back() == std::vector<std::int64_t>{1'999, 499});
   for (std::size_t i = 1; i < rows.size(); ++i) {
     // One of both is new.
