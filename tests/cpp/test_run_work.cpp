@@ -80,7 +80,7 @@ TEST_CASE("work: a host input waits for the work behind it") {
     std::atomic<bool> is_open{false};
     std::atomic<int> came{0}, wrong{0};
     NodeSpec source = node("source", {}, {"out"}, [&, n = 0](Activation& a) mutable {
-      const Stream& stream = *Stream::current();
+      const Stream stream = Stream::current().value();
       Tensor tensor = Tensor::empty({16}, u8, {}, stream);
       stream.launch(
           [&, tensor] {
