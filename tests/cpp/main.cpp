@@ -77,3 +77,10 @@ class Watchdog final : public doctest::IReporter {
 DOCTEST_REGISTER_LISTENER("watchdog", 0, Watchdog);
 
 }  // namespace
+
+// libstdc++ counts the holders of an exception where ThreadSanitizer does not see it.
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:^std::__exception_ptr::exception_ptr::_M_release\n"
+         "race:^std::runtime_error::~runtime_error\n";
+}

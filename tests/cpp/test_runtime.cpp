@@ -145,23 +145,3 @@ TEST_CASE("runtime: a loop runs until its cycle is empty") {
   static_cast<void>(run(graph));
   CHECK(into->rows.size() == 1000);
 }
-
-TEST_CASE("runtime: speed") {
-  for (const int hops : {1, 9}) {
-    auto graph = std::make_shared<Graph>();
-    std::atomic<std::int64_t> count{0};
-    int last = graph->add(numbers("source", 1'000'000));
-    for (int i = 1; i < hops; ++i) {
-      const int next = graph->add(map("hop" + std::to_string(i), [](std::int64_t v) { return v; }));
-      graph->connect(last, "", next, "");
-      last = next;
-    }
-    const int sink = graph->add(node(
-        "sink", {"in"}, {}, [&](Activation&) { count.fetch_add(1, std::memory_order_relaxed); }));
-    graph->connect(last, "", sink, "");
-    runtime::RunOptions options;
-    options.workers = 1;
-    const auto stats = run(graph, options);
-    MESSAGE(hops << " hops: " << stats.seconds * 1000 << " ns a message");
-  }
-}
