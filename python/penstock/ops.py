@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 
 from . import _core
+from ._boxes import DrawBoxes, is_flow
 from ._operation import NOTHING, Operation, is_graph
+from ._words import check_words
 from .errors import ArgumentTypeError
 
-__all__ = ["cvt_color", "resize"]
+__all__ = ["cvt_color", "draw_boxes", "resize", "warp_affine"]
 
 
 def resize(
@@ -66,6 +68,79 @@ def cvt_color(
     call = partial(_core.cvt_color, src_format=src_format, dst_format=dst_format, **direct)
     native = partial(_core._cvt_color_node, src_format, dst_format, matrix, range)
     operation = Operation("cvt_color", call, native, words)
+    return operation if src is NOTHING else operation(src)
+
+
+def warp_affine(
+    src: Any = NOTHING,
+    xform: Any = None,
+    *,
+    size: tuple[int, int] | None = None,
+    interp: str = "linear",
+    border_mode: str = "constant",
+    border_value: Any = 0,
+    inverse: bool = False,
+    out: Any = None,
+    stream: Any = None,
+    **words: Any,
+) -> Any:
+    """Moves the pixels of a uint8 or float32 image (H, W[, C]) or batch (N, H, W, C).
+
+    ``xform``, 2 rows of 3 numbers, maps positions (x, y) in ``src`` to positions in the result; with ``inverse=True``
+    positions in the result to positions in ``src``. Pixel centres are whole numbers. ``size`` is (height, width) of
+    the result, by default that of ``src``. ``interp`` is "linear" or "nearest"; ``border_mode`` "constant" (with
+    ``border_value``, a number or one for each channel), "replicate", "reflect" (cba|abc|cba), "reflect_101"
+    (cb|abc|ba) or "wrap" (abc|abc|abc). TensorError names what does not fit. ``words`` are those of ``ps.operator``,
+    for a flow.
+    """
+    if xform is None:
+        raise ArgumentTypeError("warp_affine: xform is missing, expected 2 rows of 3 numbers")
+    settings: dict[str, Any] = {
+        "size": size,
+        "interp": interp,
+        "border_mode": border_mode,
+        "border_value": border_value,
+        "inverse": inverse,
+    }
+    if not is_graph(src) and not words:
+        return _core.warp_affine(src, xform, **settings, out=out, stream=stream)
+    _no_target("warp_affine", out, stream)
+    call = partial(_core.warp_affine, xform=xform, **settings)
+    native = partial(_core._warp_affine_node, xform, **settings)
+    check_words("warp_affine", words, settings)
+    native()  # says what is wrong with the settings
+    operation = Operation("warp_affine", call, native, words)
+    return operation if src is NOTHING else operation(src)
+
+
+def draw_boxes(
+    src: Any = NOTHING,
+    boxes: Any = NOTHING,
+    *,
+    color: Any = (0, 255, 0),
+    thickness: int = 1,
+    out: Any = None,
+    stream: Any = None,
+    **words: Any,
+) -> Any:
+    """Draws boxes on a uint8 or float32 image (H, W[, C]): on a copy, or with ``out=src`` on ``src`` itself.
+
+    ``boxes`` are (x1, y1, x2, y2), end exclusive: a list, or an array (N, 4) of integers, float32 or float64; edges are
+    rounded, ties to even, and what lies outside the image is not drawn. None is no boxes. ``color`` is one number for
+    each channel or one for all; for three channels' numbers gray takes their luma, and uint8 of four channels is
+    opaque. ``thickness`` is in pixels from the edge inwards, -1 fills. TensorError names what does not fit.
+
+    In a flow ``boxes`` may be one, too, joined by origin: a frame for which nothing comes goes on as it is. ``words``
+    are those of ``ps.operator``, for a flow.
+    """
+    settings = {"color": color, "thickness": thickness}
+    in_graph = src is NOTHING or is_flow(src) or is_flow(boxes)
+    if not in_graph and not words:
+        if boxes is NOTHING:
+            raise ArgumentTypeError("draw_boxes: boxes is missing, expected (x1, y1, x2, y2) of each")
+        return _core.draw_boxes(src, boxes, **settings, out=out, stream=stream)
+    _no_target("draw_boxes", out, stream)
+    operation = DrawBoxes(boxes, settings, words)
     return operation if src is NOTHING else operation(src)
 
 

@@ -11,6 +11,7 @@ void bind_tensor_exchange(nb::module_& module, nb::class_<PyTensor>& tensor);
 void bind_stream(nb::module_& module);
 void bind_memory(nb::module_& module);
 void bind_ops(nb::module_& module);
+void bind_warp(nb::module_& module);
 void bind_graph(nb::module_& module);
 void bind_run(nb::module_& module);
 void bind_operators(nb::module_& module);

@@ -16,5 +16,6 @@ NB_MODULE(_core, module) {
   bind_graph(module);
   bind_operators(module);
   bind_image_nodes(module);
+  bind_warp(module);
   bind_runtime(module);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <string>
 #include <utility>
 
 namespace penstock::kernels {
@@ -18,6 +19,18 @@ void check_layout(const char* op, const char* name, const Tensor& tensor) {
         "permute()",
         op, name, layout);
   }
+}
+
+void check_dtype(const char* op, const char* name, const Tensor& tensor,
+                 std::span<const Dtype> dtypes) {
+  if (std::ranges::find(dtypes, tensor.dtype()) != dtypes.end()) return;
+  std::string known;
+  for (const Dtype dtype : dtypes) {
+    if (!known.empty()) known += " and ";
+    known += dtype.name();
+  }
+  throw_error<TensorError>("{}: {} has dtype {}; {} {} supported", op, name, tensor.dtype().name(),
+                           known, dtypes.size() == 1 ? "is" : "are");
 }
 
 // Two elements at one address would be written by two threads.
@@ -39,13 +52,11 @@ bool overlaps_itself(const Tensor& tensor) {
 
 }  // namespace
 
-Images as_images(const char* op, const char* name, const Tensor& tensor) {
+Images as_images(const char* op, const char* name, const Tensor& tensor,
+                 std::span<const Dtype> dtypes) {
   const auto shape = tensor.shape();
   const auto strides = tensor.strides();
-  if (tensor.dtype() != u8) {
-    throw_error<TensorError>("{}: {} has dtype {}; uint8 is supported", op, name,
-                             tensor.dtype().name());
-  }
+  check_dtype(op, name, tensor, dtypes);
   if (shape.size() < 2 || shape.size() > 4) {
     throw_error<TensorError>(
         "{}: {} has shape {}; (H, W), (H, W, C) and (N, H, W, C) are supported", op, name,
@@ -57,8 +68,9 @@ Images as_images(const char* op, const char* name, const Tensor& tensor) {
   if (channels < 1 || channels > 4) {
     throw_error<TensorError>("{}: {} has {} channels; 1 to 4 are supported", op, name, channels);
   }
-  const bool is_interleaved = shape.size() == 2 || channels == 1 || strides.back() == 1;
-  if (!is_interleaved || strides[rows + 1] < channels) {
+  const std::int64_t itemsize = tensor.itemsize();
+  const bool is_interleaved = shape.size() == 2 || channels == 1 || strides.back() == itemsize;
+  if (!is_interleaved || strides[rows + 1] < channels * itemsize) {
     throw_error<TensorError>(
         "{}: {} has strides {}; pixels must lie side by side with their channels together; use "
         "copy()",
@@ -86,15 +98,16 @@ MutablePlane writable(const Plane& plane) {
 }
 
 Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& shape,
-              const Layout& layout, Device device, order::Stream* stream) {
+              const Layout& layout, Device device, order::Stream* stream, Dtype dtype) {
   if (!out) {
-    if (stream == nullptr) return Tensor::empty(shape, u8, layout, device);
+    if (stream == nullptr) return Tensor::empty(shape, dtype, layout, device);
     stream->retain();
-    return Tensor::empty(shape, u8, layout, Stream(stream));
+    return Tensor::empty(shape, dtype, layout, Stream(stream));
   }
   if (out->readonly()) throw_error<TensorError>("{}: out is read-only", op);
-  if (out->dtype() != u8) {
-    throw_error<TensorError>("{}: out has dtype {}, expected uint8", op, out->dtype().name());
+  if (out->dtype() != dtype) {
+    throw_error<TensorError>("{}: out has dtype {}, expected {}", op, out->dtype().name(),
+                             dtype.name());
   }
   if (!std::ranges::equal(out->shape(), shape)) {
     throw_error<TensorError>("{}: out has shape {}, expected {}", op, describe_shape(out->shape()),

@@ -1,10 +1,10 @@
 #include "operators/imaging.hpp"
 
 #include "base/throw.hpp"
+#include "operators/at_once.hpp"
 #include "operators/operators.hpp"
-#include "tensor/work.hpp"
 
-#include <array>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -12,23 +12,6 @@
 
 namespace penstock::operators {
 namespace {
-
-// Work for the CPU is done at once, here: the inputs are complete, and the worker is ours.
-class AtOnce {
- public:
-  explicit AtOnce(Device device) : is_cpu_(device.is_cpu()) {
-    if (is_cpu_) outer_ = exchange_current_stream(Device::cpu(), nullptr);
-  }
-  ~AtOnce() {
-    if (is_cpu_) exchange_current_stream(Device::cpu(), outer_);
-  }
-  AtOnce(const AtOnce&) = delete;
-  AtOnce& operator=(const AtOnce&) = delete;
-
- private:
-  bool is_cpu_;
-  order::Stream* outer_ = nullptr;
-};
 
 using Operation = std::function<Tensor(std::span<const Tensor>, const MessageData&)>;
 
@@ -82,18 +65,23 @@ std::string word(const std::optional<std::string>& given, const MessageData& mes
   return text == nullptr ? otherwise : *text;
 }
 
+// The one image of a message.
+const Tensor& only(const char* op, std::span<const Tensor> images) {
+  if (images.size() != 1) {
+    throw_error<ArgumentTypeError>("{}: a message of {} tensors came; expected one image", op,
+                                   images.size());
+  }
+  return images.front();
+}
+
 }  // namespace
 
 graph::NodeSpec resize(Size size, std::string interp, OperatorOptions options) {
   const auto operation = [size, interp = std::move(interp)](std::span<const Tensor> images,
                                                             const MessageData&) {
-    if (images.size() != 1) {
-      throw_error<ArgumentTypeError>("resize: a message of {} tensors came; expected one image",
-                                     images.size());
-    }
     ResizeOptions words;
     words.interp = interp;
-    return penstock::resize(images.front(), size, words);
+    return penstock::resize(only("resize", images), size, words);
   };
   return image_node("resize", operation, std::move(options));
 }
@@ -114,6 +102,26 @@ graph::NodeSpec cvt_color(std::string src_format, std::string dst_format,
                               : penstock::cvt_color(planes, format, dst_format, words);
   };
   return image_node("cvt_color", operation, std::move(options));
+}
+
+graph::NodeSpec warp_affine(const AffineMatrix& xform, const WarpWords& words,
+                            OperatorOptions options) {
+  const auto call = [xform, words](const Tensor& image) {
+    WarpAffineOptions said;
+    said.size = words.size;
+    said.interp = words.interp;
+    said.border_mode = words.border_mode;
+    said.border_value = words.border_value;
+    said.inverse = words.inverse;
+    return penstock::warp_affine(image, xform, said);
+  };
+  // What is wrong with the words is said before the run.
+  const std::int64_t channels = std::clamp<std::int64_t>(std::ssize(words.border_value), 1, 4);
+  static_cast<void>(call(Tensor::empty({0, 1, 1, channels}, f32, "NHWC")));
+  const auto operation = [call](std::span<const Tensor> images, const MessageData&) {
+    return call(only("warp_affine", images));
+  };
+  return image_node("warp_affine", operation, std::move(options));
 }
 
 }  // namespace penstock::operators

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace penstock::operators {
 
@@ -19,5 +20,23 @@ namespace penstock::operators {
                                         std::optional<std::string> matrix,
                                         std::optional<std::string> range,
                                         OperatorOptions options = {});
+
+/// The words of WarpAffineOptions, owned.
+struct WarpWords {
+  std::optional<Size> size;
+  std::string interp = "linear";
+  std::string border_mode = "constant";
+  std::vector<double> border_value;
+  bool inverse = false;
+};
+/// TensorError for words that don't fit.
+[[nodiscard]] graph::NodeSpec warp_affine(const AffineMatrix& xform, const WarpWords& words,
+                                          OperatorOptions options = {});
+
+/// "src", "boxes" (optional; a tensor (N, 4)) -> "out"; with `boxes` "src" -> "out". A frame for
+/// which no boxes come goes on as it is, and one that nobody else has is drawn on in place.
+[[nodiscard]] graph::NodeSpec draw_boxes(std::vector<double> color, std::int64_t thickness,
+                                         std::optional<std::vector<Box>> boxes = std::nullopt,
+                                         OperatorOptions options = {});
 
 }  // namespace penstock::operators

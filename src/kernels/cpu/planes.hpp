@@ -1,4 +1,4 @@
-// Plain views of interleaved 8-bit images, the currency of the CPU kernels.
+// Plain views of interleaved images, the currency of the CPU kernels.
 // A view owns nothing; the memory must outlive the call that uses it. Rows may lie at any pitch,
 // also a negative one (an image stored bottom up); `data` is the first byte of row 0.
 // Views are values and may be copied between threads freely.
