@@ -39,7 +39,7 @@ export FLAGS="-std=c++20 -O2 -g -Wall -Wextra -Wno-stringop-overflow -Wno-array-
 compile() { $CXX $FLAGS -c "$1" -o "$build/$(tr / _ <<<"$1").o" || echo "failed: $1"; }
 export -f compile
 shopt -s nullglob
-library=(src/{base,trace,exec,backend,backend/host,backend/cuda}/*.cpp)
+library=(src/{base,trace,trace/no_nvtx,exec,backend,backend/host,backend/cuda}/*.cpp)
 tests=(tests/cpp/main.cpp tests/cpp/test_backend_*.cpp)
 rm -f "$build"/*
 printf '%s\n' "${library[@]}" "${tests[@]}" bench/cpp/cuda_floor.cpp | xargs -P "$(nproc)" -I{} bash -c 'compile {}' >"$build/log.txt" 2>&1

@@ -133,6 +133,7 @@ void bind_message(nb::module_& module) {
                    nb::for_getter(nb::sig("def time(self) -> float | None")),
                    nb::for_setter(nb::sig("def time(self, seconds: float | None) -> None")),
                    "Seconds, by the source's clock. What is set goes on with what is emitted.")
+      .def_prop_ro("_has_time", &PyMessage::has_time)
       .def_prop_ro("metadata", &PyMessage::metadata,
                    nb::sig("def metadata(self) -> dict[str, typing.Any]"),
                    "A dict of this message; what is put there goes on with what is emitted.")

@@ -139,6 +139,9 @@ void bind_operators(nb::module_& module) {
   module.def("_merge", &merge, nb::arg("on_lane"));
   module.def("_loop", &loop, nb::arg("first"), nb::arg("on_lane"));
   module.def("_route", &route, nb::arg("key"), nb::arg("outputs"));
+  module.def("_synthetic", [](std::int64_t height, std::int64_t width, double fps) {
+    return PyNodeSpec{operators::synthetic(height, width, fps)};
+  });
   nb::class_<PyFeed>(module, "_Feed")
       .def(nb::init<int>())
       .def("put", &PyFeed::put, nb::arg("value").none(), nb::arg("timeout").none() = nb::none())

@@ -36,6 +36,9 @@ nb::dict dict_of(const runtime::OperatorStats& stats) {
   all["p99"] = stats.p99_s;
   all["skipped"] = stats.skipped;
   all["unmatched"] = stats.unmatched;
+  nb::list lanes;
+  for (const int lane : stats.lanes) lanes.append(lane);
+  all["lanes"] = nb::tuple(lanes);
   all["last_error"] = or_none(stats.last_error);
   return all;
 }
@@ -47,6 +50,7 @@ nb::dict dict_of(const runtime::EdgeStats& stats) {
   all["depth"] = stats.depth;
   all["capacity"] = stats.capacity;
   all["fill"] = stats.fill;
+  all["blocked"] = stats.blocked;
   all["dropped"] = stats.dropped;
   all["unpaired"] = stats.unpaired;
   all["copies"] = stats.copies;
@@ -138,6 +142,7 @@ nb::dict PyRun::stats() const {
   const runtime::RunStats stats = run_->stats();
   nb::dict all;
   all["seconds"] = stats.seconds;
+  all["workers"] = stats.workers;
   nb::list operators;
   for (const auto& one : stats.operators) operators.append(dict_of(one));
   all["operators"] = operators;

@@ -10,6 +10,7 @@
 #include "pybridge/lane.hpp"
 #include "pybridge/registry.hpp"
 #include "pybridge/retire.hpp"
+#include "trace/nvtx.hpp"
 
 #include <penstock/device.hpp>
 
@@ -64,6 +65,7 @@ void bind_runtime(nb::module_& module) {
   module.def("_retire_loop", &retire_loop);
   module.def("_forget_retire_thread", &forget_retire_thread);
   module.def("_race_count", &order::check::race_count);
+  module.def("_has_nvtx", &trace::has_nvtx);
   module.def("_device_name", [](const std::string& name) { return Device::parse(name).str(); });
   module.def("device_count", &penstock::device_count, "GPUs that can be used.");
 }

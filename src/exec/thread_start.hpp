@@ -8,8 +8,8 @@ namespace penstock::exec {
 /// It must not throw.
 void set_thread_start_hook(void (*hook)());
 
-/// Called first on each thread of ours: its name in the system's tools (at most 15 characters),
-/// then the hook.
+/// Called first on each thread of ours: its name in the system's tools (at most 15 characters) and
+/// NVIDIA's, then the hook.
 void begin_thread(const char* name) noexcept;
 
 }  // namespace penstock::exec

@@ -58,7 +58,7 @@ void Activation::clear() {
   is_source = false;
   keeps_weight = false;
   ended = false;
-  error = nullptr;
+  if (error) error = nullptr;
   is_skipped = false;
   unmatched = 0;
 }

@@ -41,6 +41,12 @@ class Activation {
   [[nodiscard]] std::size_t lead_port() const;
   /// A port has several messages for one result.
   [[nodiscard]] bool has_several() const { return leads_.size() == 1 && items_.size() > ports(); }
+  [[nodiscard]] bool may_hold_tensors() const {
+    for (const MessageRef& item : items_) {
+      if (item && item->may_hold_tensors()) return true;
+    }
+    return false;
+  }
   /// Items of a batch; 1 otherwise, also for a source.
   [[nodiscard]] std::size_t items() const { return leads_.empty() ? 1 : leads_.size(); }
 
@@ -57,6 +63,12 @@ class Activation {
   void end_ports() { begin_port(); }
   /// One of what was added.
   void add_lead(MessageData* message) { leads_.push_back(message); }
+  /// One message on one port, which is the lead.
+  void set_single(MessageRef message) {
+    leads_.push_back(message.get());
+    items_.push_back(std::move(message));
+    first_.assign({0, 1});
+  }
   [[nodiscard]] std::span<MessageRef> all() { return items_; }
   void drop_inputs();
   /// Another message in place of one that came in.

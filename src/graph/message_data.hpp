@@ -50,6 +50,9 @@ class MessageData : public RefCounted<MessageData> {
   [[nodiscard]] bool is_alone() const {
     return ref_count() == 1 && (!sharer || sharer->ref_count() == 1);
   }
+  [[nodiscard]] bool may_hold_tensors() const {
+    return type != nullptr && (type->tensors != nullptr || tensor() != nullptr);
+  }
   /// Calls body(tensor) for each tensor of the value.
   template <class Body>
   void for_each_tensor(Body&& body) const {

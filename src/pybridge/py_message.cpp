@@ -61,6 +61,7 @@ PyMessage::PyMessage(const graph::Activation& activation, const std::vector<std:
   }
   if (const MessageData* lead = activation.lead(); lead != nullptr) {
     time_ = seconds_of(*lead);
+    has_time_ = lead->time_ns >= 0;
     given_ = lead->metadata;
   }
 }
@@ -69,6 +70,7 @@ PyMessage::PyMessage(const MessageData& message, const std::vector<std::string>&
     : origins_{message.origin},
       sources_{name_of(message.origin, names)},
       time_(seconds_of(message)),
+      has_time_(message.time_ns >= 0),
       given_(message.metadata) {
   if (message.type != nullptr) value_ = object_of(message);
 }
@@ -89,6 +91,7 @@ nb::object PyMessage::origin() const {
 void PyMessage::set_time(nb::handle seconds) {
   time_ = nb::borrow(seconds);
   is_time_set_ = true;
+  has_time_ = !seconds.is_none();
 }
 
 nb::dict PyMessage::metadata() {

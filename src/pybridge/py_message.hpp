@@ -21,6 +21,8 @@ class PyMessage {
   [[nodiscard]] nb::object origin() const;
   [[nodiscard]] nb::object time() const { return time_; }
   void set_time(nb::handle seconds);
+  /// The time was set by somebody; else it is when the message came into the graph.
+  [[nodiscard]] bool has_time() const { return has_time_; }
   /// A dict of its own; what is put there goes on with what is emitted.
   [[nodiscard]] nb::dict metadata();
   [[nodiscard]] nb::object value() const { return value_; }
@@ -35,6 +37,7 @@ class PyMessage {
   std::vector<std::string> sources_;  // names of origins_
   bool is_list_ = false;
   nb::object time_ = nb::none();
+  bool has_time_ = false;
   bool is_time_set_ = false;
   std::shared_ptr<const Metadata> given_;
   std::optional<nb::dict> metadata_;

@@ -9,6 +9,11 @@ namespace penstock::runtime {
 
 namespace {
 
+// Shorter waits are not worth two looks at the clock each.
+constexpr std::int64_t kLongWaitNs = 5'000;
+constexpr std::int64_t kSampleEvery = 16;
+constexpr std::int64_t kUntimed = 1;
+
 // One writer.
 void add(std::atomic<std::int64_t>& counter, std::int64_t amount) {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
@@ -43,8 +48,33 @@ Edge::~Edge() {
 bool Edge::can_push() {
   if (policy_ != Policy::block || cancelled_.load(std::memory_order_relaxed)) return true;
   if (ring_.has_room()) return true;
+  begin_wait();
   producer_waits_.exchange(true);
-  return ring_.has_room() || cancelled_.load();
+  if (!ring_.has_room() && !cancelled_.load()) return false;
+  waits_since_ns_.store(0, std::memory_order_relaxed);
+  return true;
+}
+
+void Edge::begin_wait() {
+  if (waits_since_ns_.load(std::memory_order_relaxed) != 0) return;
+  const bool is_timed =
+      waits_++ % kSampleEvery == 0 || has_long_waits_.load(std::memory_order_relaxed);
+  waits_since_ns_.store(is_timed ? now_ns() : kUntimed, std::memory_order_relaxed);
+}
+
+void Edge::end_wait() {
+  const std::int64_t since = waits_since_ns_.exchange(0, std::memory_order_relaxed);
+  if (since <= kUntimed) return;
+  const std::int64_t waited = now_ns() - since;
+  const bool is_long = waited >= kLongWaitNs;
+  has_long_waits_.store(is_long, std::memory_order_relaxed);
+  add(waited_ns_, is_long ? waited : waited * kSampleEvery);
+}
+
+std::int64_t Edge::waited_ns(std::int64_t now_ns) const {
+  const std::int64_t since = waits_since_ns_.load(std::memory_order_relaxed);
+  const std::int64_t ended = waited_ns_.load(std::memory_order_relaxed);
+  return since <= kUntimed || since >= now_ns ? ended : ended + now_ns - since;
 }
 
 void Edge::push(MessageRef message) {
@@ -136,13 +166,16 @@ MessageRef Edge::pop_in_place() {
 }
 
 void Edge::notify_room() {
-  if (producer_waits_.exchange(false)) from.notify();
+  if (!producer_waits_.exchange(false)) return;
+  end_wait();
+  from.notify();
 }
 
 void Edge::cancel() {
   cancelled_.store(true);
   while (MessageData* message = ring_.pop()) message->release();
   held_ = {};
+  end_wait();
   from.notify();
 }
 

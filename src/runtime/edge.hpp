@@ -6,6 +6,8 @@
 // for room again; the consumer pops and then lowers it by an exchange. The later of the two
 // exchanges reads from the earlier: either the producer sees the room, or the consumer sees that it
 // is waited for, and no wake-up is lost. Attacked by test_ring "no wake-up is lost".
+// How long the producer waits is timed from its announcement to the consumer's answer: each wait
+// while waits are long, else every 16th.
 #pragma once
 
 #include "graph/plan.hpp"
@@ -58,6 +60,8 @@ class Edge {
   [[nodiscard]] std::int64_t drops() const { return drops_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t passed() const { return passed_.load(std::memory_order_relaxed); }
   [[nodiscard]] double fill() const;
+  /// How long the producer waited for room, a wait that goes on at `now_ns` included.
+  [[nodiscard]] std::int64_t waited_ns(std::int64_t now_ns) const;
   [[nodiscard]] const Ring& ring() const { return ring_; }
   [[nodiscard]] bool carries_gaps() const { return carries_gaps_; }
   [[nodiscard]] bool is_blocking() const { return policy_ == Policy::block; }
@@ -72,6 +76,8 @@ class Edge {
  private:
   void drop(MessageData* message, std::uint64_t place);
   void take_dropped();
+  void begin_wait();
+  void end_wait();
   [[nodiscard]] MessageRef pop_ring();
   [[nodiscard]] MessageRef pop_in_place();
 
@@ -82,6 +88,11 @@ class Edge {
   std::atomic<bool> closed_{false};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> producer_waits_{false};
+  // Since when it waits: 0 if it does not, 1 if it does and nobody takes the time.
+  std::atomic<std::int64_t> waits_since_ns_{0};
+  std::atomic<std::int64_t> waited_ns_{0};
+  std::atomic<bool> has_long_waits_{false};
+  std::uint32_t waits_ = 0;  // of the producer
   // What was dropped, as gaps, newest first. The producer pushes, the consumer takes all, and gives
   // each out when its turn in the ring has come.
   std::atomic<MessageData*> dropped_{nullptr};

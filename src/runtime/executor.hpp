@@ -24,6 +24,7 @@ class PoolExecutor final : public Executor {
  public:
   explicit PoolExecutor(exec::Pool& pool) : pool_(&pool) {}
   void post(exec::Job* job, exec::Hint hint) override { pool_->submit(job, hint); }
+  [[nodiscard]] int workers() const { return pool_->workers(); }
 
  private:
   exec::Pool* pool_;

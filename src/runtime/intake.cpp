@@ -22,6 +22,8 @@ Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& spec
       if (batch_ > 1 && max_delay_ns_ > 0) edge->keep_arrivals();
     }
   }
+  is_single_ =
+      batch_ == 1 && window_ == 1 && stride_ == 1 && ports_.size() == 1 && ports_.front().size == 1;
   if (ports_.empty()) return;
   joiner_ = make_joiner(ports_, {.join = node.join,
                                  .within_ns = static_cast<std::int64_t>(options.within_ms * 1e6),
@@ -31,10 +33,19 @@ Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& spec
 }
 
 Found Intake::next(graph::Activation& activation, MessageRef& gap) {
+  if (is_single_) return next_single(activation, gap);
   if (batch_ > 1) return next_batch(activation, gap);
   if (window_ > 1 || stride_ > 1) return next_window(activation, gap);
   const Found found = next_tuple(tuple_, gap);
   if (found == Found::tuple) fill(activation);
+  return found;
+}
+
+Found Intake::next_single(graph::Activation& activation, MessageRef& gap) {
+  MessageRef message;
+  const Found found = ports_.front().next(message);
+  if (found == Found::gap) gap = std::move(message);
+  if (found == Found::tuple) activation.set_single(std::move(message));
   return found;
 }
 

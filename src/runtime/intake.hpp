@@ -35,6 +35,7 @@ class Intake {
   [[nodiscard]] const std::vector<InPort>& ports() const { return ports_; }
 
  private:
+  [[nodiscard]] Found next_single(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_batch(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_window(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_tuple(Tuple& tuple, MessageRef& gap);
@@ -53,6 +54,7 @@ class Intake {
   const std::size_t stride_;
   std::vector<InPort> ports_;
   std::unique_ptr<Joiner> joiner_;
+  bool is_single_;  // one message of one port: nothing to join
   Tuple tuple_;
   std::int64_t wake_at_ns_;
   bool is_over_ = false;

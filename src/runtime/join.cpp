@@ -18,6 +18,16 @@ MessageRef InPort::pull(std::int64_t* arrival_ns) {
   return {};
 }
 
+Found InPort::next(MessageRef& message, std::int64_t* arrival_ns) {
+  message = pull(arrival_ns);
+  if (!message) {
+    if (!is_over()) return Found::none;
+    message = pull(arrival_ns);  // what came between the two looks
+    if (!message) return Found::over;
+  }
+  return message->is_gap() ? Found::gap : Found::tuple;
+}
+
 bool InPort::is_over() const {
   return std::ranges::all_of(edges, [](const Edge* edge) { return edge->is_over(); });
 }
@@ -38,16 +48,10 @@ class SingleJoiner final : public Joiner {
   explicit SingleJoiner(InPort& port) : port_(port) {}
 
   Found next(Tuple& tuple, MessageRef& gap) override {
-    MessageRef message = port_.pull(&tuple.arrival_ns);
-    if (!message) {
-      if (!port_.is_over()) return Found::none;
-      message = port_.pull(&tuple.arrival_ns);  // what came between the two looks
-      if (!message) return Found::over;
-    }
-    if (message->is_gap()) {
-      gap = std::move(message);
-      return Found::gap;
-    }
+    MessageRef message;
+    const Found found = port_.next(message, &tuple.arrival_ns);
+    if (found == Found::gap) gap = std::move(message);
+    if (found != Found::tuple) return found;
     tuple.lead = message.get();
     tuple.items.push_back(std::move(message));
     return Found::tuple;

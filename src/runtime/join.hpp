@@ -51,6 +51,8 @@ struct InPort {
 
   /// The next message or gap, fairly; empty if none is there.
   [[nodiscard]] MessageRef pull(std::int64_t* arrival_ns = nullptr);
+  /// The same, and what it is.
+  [[nodiscard]] Found next(MessageRef& message, std::int64_t* arrival_ns = nullptr);
   /// True once all edges are.
   [[nodiscard]] bool is_over() const;
   /// A message of it found no partner.

@@ -25,6 +25,8 @@ Node::Node(RunState& run, std::uint32_t index)
       planned_(run.plan().nodes[index]),
       index_(index),
       every_ns_(static_cast<std::int64_t>(spec_.options.every_ms * 1e6)),
+      has_ready_(spec_.factory->has_ready()),
+      is_blocked_once_(settings().block_once),
       gives_first_(spec_.is_loop) {
   Job::run = [](Job* job) { static_cast<Node*>(job)->run_owned(); };
   alarm_.node = this;
@@ -91,7 +93,7 @@ bool Node::is_ready() {
       return false;
     }
   }
-  if (!spec_.factory->has_ready()) return true;
+  if (!has_ready_) return true;
   const bool is_ready = is_any_ready();
   if (!is_ready && !spec_.factory->is_fed()) wake_at(now_ns() + kAskAgainNs);
   return is_ready;
@@ -148,7 +150,7 @@ void Node::note_latency(const graph::Activation& activation) {
 }
 
 bool Node::blocks_once() {
-  if (!settings().block_once) return false;
+  if (!is_blocked_once_) return false;
   was_blocked_ = !was_blocked_;
   if (was_blocked_) wake_at(now_ns());
   return was_blocked_;
@@ -225,8 +227,7 @@ std::string Node::describe_wait() const {
                          spec_.inputs[p].name, edge->from.planned().name);
     }
   }
-  return fmt::format("{} waits{}", planned_.name,
-                     spec_.factory->has_ready() ? ": its ready() is false" : "");
+  return fmt::format("{} waits{}", planned_.name, has_ready_ ? ": its ready() is false" : "");
 }
 
 std::unique_ptr<Node> make_node(RunState& run, std::uint32_t index) {

@@ -120,6 +120,8 @@ class Node : private exec::Job {
   std::uint64_t next_number_ = 0;
   std::int64_t next_time_ns_ = 0;
   const std::int64_t every_ns_;
+  const bool has_ready_;
+  const bool is_blocked_once_;
   bool was_blocked_ = false;
   bool gives_first_ = false;  // a loop whose first messages are not out
   std::atomic<bool> is_cut_{false};

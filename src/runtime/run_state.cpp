@@ -3,6 +3,7 @@
 #include "base/settings.hpp"
 #include "base/throw.hpp"
 #include "base/time.hpp"
+#include "trace/nvtx.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -222,6 +223,14 @@ void RunState::on_end(std::function<void()> call) {
 }
 
 Ref<order::Stream> RunState::stream_for(const Node& node, int instance) {
+  Ref<order::Stream> stream = find_stream(node, instance);
+  if (!options_.device.is_cpu()) {
+    trace::name_stream(static_cast<std::uintptr_t>(stream->handle()), node.planned().name);
+  }
+  return stream;
+}
+
+Ref<order::Stream> RunState::find_stream(const Node& node, int instance) {
   static_cast<void>(instance);
   const graph::PlannedNode& planned = node.planned();
   const std::lock_guard guard(streams_mutex_);

@@ -62,6 +62,7 @@ class RunState final : public Run, public std::enable_shared_from_this<RunState>
   [[nodiscard]] bool cut_empty_loops();
   [[nodiscard]] bool may_give_to(std::size_t loop) const;
   void record(Failure failure);
+  [[nodiscard]] Ref<order::Stream> find_stream(const Node& node, int instance);
 
   const std::shared_ptr<const graph::Graph> graph_;
   RunOptions options_;

@@ -50,7 +50,10 @@ struct Runner::Flight : order::Gate {
 };
 
 Runner::Runner(Node& node, int index, Executor& executor)
-    : node_(node), index_(index), executor_(&executor) {}
+    : node_(node),
+      index_(index),
+      range_name_(trace::range_name(node.planned().name)),
+      executor_(&executor) {}
 Runner::~Runner() {
   if (context_event_ != backend::EventHandle::none) {
     stream_->backend().destroy_event(context_event_);
@@ -127,6 +130,7 @@ bool Runner::restart() {
 
 bool Runner::may_run(const graph::Activation& activation) {
   if (waits_.load()) return false;
+  if (!activation.may_hold_tensors()) return true;
   order::Points points;
   try {
     order_inputs(activation, points);
@@ -171,7 +175,7 @@ void Runner::order_inputs(const graph::Activation& activation, order::Points& po
 bool Runner::has_room_in_flight() { return in_flight_.load() < node_.spec().options.in_flight; }
 
 bool Runner::admit() {
-  if (is_admitted_) return true;
+  if (is_admitted_ || last_bytes_ == 0) return true;
   is_admitted_ = node_.owner().admission().enter(last_bytes_);
   if (is_admitted_) admitted_bytes_ = last_bytes_;
   return is_admitted_;
@@ -182,9 +186,11 @@ void Runner::retract() {
 }
 
 void Runner::run(graph::Activation& activation) {
+  const trace::Range range(range_name_);
   const std::int64_t count = activations_.load(std::memory_order_relaxed);
   const bool is_timed = !is_light_ || count % kSampleEvery == 0;
   const std::int64_t begun = is_timed ? now_ns() : 0;
+  runs_since_ns_.store(begun, std::memory_order_relaxed);
   const std::int64_t allocated = memory::Cache::allocated_here();
   {
     const CurrentInstanceStream current(device(), current_stream());
@@ -204,6 +210,7 @@ void Runner::run(graph::Activation& activation) {
   if (!is_timed) return;
   const std::int64_t elapsed = now_ns() - begun;
   const std::int64_t weight = is_light_ ? kSampleEvery : 1;
+  runs_since_ns_.store(0, std::memory_order_relaxed);  // before: a look between misses it, once
   add(busy_ns_, elapsed * weight);
   times_.record(elapsed);
   const std::int64_t average = count == 0 ? elapsed : (average_ns() * 7 + elapsed) / 8;

@@ -8,6 +8,7 @@
 #include "runtime/executor.hpp"
 #include "runtime/stats.hpp"
 #include "trace/histogram.hpp"
+#include "trace/nvtx.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -75,7 +76,12 @@ class Runner final : public graph::Instance {
   [[nodiscard]] std::int64_t activations() const {
     return activations_.load(std::memory_order_relaxed);
   }
-  [[nodiscard]] std::int64_t busy_ns() const { return busy_ns_.load(std::memory_order_relaxed); }
+  /// A body that runs at `now_ns` is included, if it is timed.
+  [[nodiscard]] std::int64_t busy_ns(std::int64_t now_ns) const {
+    const std::int64_t ended = busy_ns_.load(std::memory_order_relaxed);
+    const std::int64_t since = runs_since_ns_.load(std::memory_order_relaxed);
+    return since == 0 || since >= now_ns ? ended : ended + now_ns - since;
+  }
   [[nodiscard]] std::int64_t skipped() const { return skipped_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t unmatched() const {
     return unmatched_.load(std::memory_order_relaxed);
@@ -103,6 +109,7 @@ class Runner final : public graph::Instance {
 
   Node& node_;
   const int index_;
+  const trace::RangeName range_name_;
   std::atomic<Executor*> executor_;
   std::unique_ptr<graph::Body> body_;
   bool is_started_ = false;
@@ -127,6 +134,7 @@ class Runner final : public graph::Instance {
   std::unique_ptr<graph::Activation> single_;
   std::atomic<std::int64_t> activations_{0};
   std::atomic<std::int64_t> busy_ns_{0};
+  std::atomic<std::int64_t> runs_since_ns_{0};  // 0: no body runs, or its time is not taken
   std::atomic<std::int64_t> skipped_{0};
   std::atomic<std::int64_t> unmatched_{0};
   std::atomic<std::int64_t> average_ns_{0};

@@ -31,6 +31,8 @@ struct OperatorStats {
   std::int64_t skipped = 0;
   /// Messages that a route had no output for.
   std::int64_t unmatched = 0;
+  /// For each instance the lane that it runs on now, by a number from 0; -1: the C++ workers.
+  std::vector<int> lanes;
   std::exception_ptr last_error;
 };
 
@@ -43,8 +45,10 @@ struct EdgeStats {
   /// Messages in it now, and room for.
   std::int64_t depth = 0;
   std::int64_t capacity = 0;
-  /// Share of the looks at which it was full.
+  /// Mean share of its room that was taken, as each message came.
   double fill = 0;
+  /// Share of the time that its producer waited for room.
+  double blocked = 0;
   std::int64_t dropped = 0;
   std::int64_t unpaired = 0;
   std::int64_t copies = 0;
@@ -60,6 +64,8 @@ struct LatencyStats {
 
 struct RunStats {
   double seconds = 0;
+  /// Threads of C++ operators.
+  int workers = 0;
   std::vector<OperatorStats> operators;
   std::vector<EdgeStats> edges;
   std::vector<LatencyStats> latencies;
