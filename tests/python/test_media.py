@@ -7,34 +7,11 @@ import threading
 
 import numpy as np
 import pytest
+from small_videos import SIZE, levels, picture, times, write
 
 import penstock as ps
 
-av = pytest.importorskip("av")
-
-SIZE = (48, 64)
-
-
-def picture(number, size=SIZE):
-    """A frame that tells its number by its brightness."""
-    image = np.zeros((*size, 3), np.uint8)
-    image[:] = (number * 7) % 200 + 20
-    return image
-
-
-def write(path, count, size=SIZE, rate=25, format="yuv420p"):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate)
-        stream.height, stream.width, stream.pix_fmt = *size, format
-        for number in range(count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number, size), "rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
-def levels(path):
-    with av.open(str(path)) as container:
-        return [round(float(f.to_ndarray(format="rgb24").mean())) for f in container.decode(video=0)]
+pytest.importorskip("av")
 
 
 @pytest.fixture
@@ -98,9 +75,7 @@ def test_two_sources_into_one_file_are_refused(tmp_path):
 def test_a_copy_has_the_same_frames_and_times(clip, tmp_path):
     ps.run(ps.sink(ps.source(clip), tmp_path / "copy.mp4"))
     assert np.allclose(levels(tmp_path / "copy.mp4"), levels(clip), atol=3)
-    with av.open(str(tmp_path / "copy.mp4")) as container:
-        times = [frame.time for frame in container.decode(video=0)]
-    assert times == pytest.approx([n / 25 for n in range(20)], abs=1e-3)
+    assert times(tmp_path / "copy.mp4") == pytest.approx([n / 25 for n in range(20)], abs=1e-3)
 
 
 def test_frames_of_another_program_can_be_written(tmp_path):
@@ -123,36 +98,6 @@ def test_what_is_no_frame_is_refused(tmp_path, frame):
 
     with pytest.raises(ps.TensorError, match="sink: a frame is"):
         ps.run(ps.sink(frames(), tmp_path / "x.mp4"))
-
-
-def refused(what, **words):
-    with pytest.raises(ps.MediaError) as error:
-        ps.run(ps.source(what, **words))
-    return str(error.value)
-
-
-def test_bad_files_are_named(tmp_path, clip):
-    assert "no file" in refused(tmp_path / "missing.mp4")
-    assert "missing.mp4" in refused(tmp_path / "missing.mp4")
-    assert "*.avi" in refused(str(tmp_path / "*.avi"))
-    assert "directory" in refused(tmp_path)
-    (tmp_path / "empty.mp4").touch()
-    assert "empty.mp4" in refused(tmp_path / "empty.mp4")
-    (tmp_path / "text.mp4").write_text("this is no video at all\n" * 100)
-    assert "text.mp4" in refused(tmp_path / "text.mp4")
-    assert "format=" in refused(clip, format="HSV")
-    assert "policy=" in refused(clip, policy="fast")
-    with pytest.raises(ps.ArgumentTypeError, match="int"):
-        ps.source(7)
-
-
-def test_a_truncated_file_gives_what_is_there_and_a_warning(tmp_path):
-    whole = tmp_path / "whole.mkv"
-    write(whole, 40, size=(240, 320))
-    cut = tmp_path / "cut.mkv"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    frames = list(ps.iterate(ps.source(cut)))
-    assert 0 < len(frames) < 40
 
 
 def test_a_file_that_can_not_be_written_is_named(tmp_path, clip):
@@ -179,6 +124,29 @@ def test_latest_drops_frames_that_nobody_waits_for(clip):
     assert stats.operators["slow"].activations < 20
 
 
+def test_latest_of_several_sources_is_the_newest_of_each(tmp_path):
+    gate, last = threading.Event(), {}
+
+    @ps.operator
+    def slow(frame):
+        assert gate.wait(20)
+        origin = ps.message().origin
+        last.setdefault(origin.source, []).append(origin.number)
+
+    paths = [write(tmp_path / f"{name}.mp4", 40) for name in ("a", "b")]
+    run = ps.start(slow(ps.source(paths, policy="latest")))
+
+    def dropped():
+        return sum(edge.dropped for edge in run.stats().edges.values())
+
+    while dropped() < 60:
+        assert not run.is_over
+    gate.set()
+    run.wait(20)
+    assert sum(len(numbers) for numbers in last.values()) + dropped() == 80
+    assert [numbers[-1] for numbers in last.values()] == [39, 39]
+
+
 def test_a_run_that_is_stopped_leaves_a_file_that_plays(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
@@ -196,3 +164,12 @@ def test_a_run_that_is_stopped_leaves_a_file_that_plays(tmp_path):
     os.kill(running.pid, 2)
     assert running.wait(20) != 0
     assert len(levels(target)) >= 25
+
+
+def test_the_command_can_set_another_path(tmp_path, clip):
+    other = write(tmp_path / "other.mp4", 7)
+    program, copy = tmp_path / "graph.py", tmp_path / "copy.mp4"
+    program.write_text(f"import penstock as ps\nflow = ps.sink(ps.source({str(clip)!r}), {str(copy)!r})\n")
+    command = [sys.executable, "-m", "penstock", "run", program, "--set", f"clip.path={other}"]
+    subprocess.run(command, check=True, timeout=60)
+    assert len(levels(copy)) == 7
