@@ -72,7 +72,7 @@ def reach(nodes: Iterable[Node]) -> list[Node]:
     return sorted(found.values(), key=lambda node: node.serial)
 
 
-def _names(nodes: list[Node]) -> list[str]:
+def names_of_nodes(nodes: list[Node]) -> list[str]:
     """Those that were given; the others are called by their kind, from the second on with a number."""
     given = {node.words["name"] for node in nodes if node.words.get("name")}
     names: list[str] = []
@@ -108,7 +108,7 @@ def build(nodes: list[Node]) -> _core._Graph:
     """The graph of exactly these nodes. GraphError for what can't be connected."""
     graph = _core._Graph()
     index: dict[int, int] = {}
-    for node, name in zip(nodes, _names(nodes), strict=True):
+    for node, name in zip(nodes, names_of_nodes(nodes), strict=True):
         options = {**options_of(node.words), "name": name}
         if node.native is not None:
             index[id(node)] = graph.add_native(node.native(_is_on_lanes(node)), options)
