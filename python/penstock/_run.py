@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import _core
 from ._flow import Flow, flows_of
@@ -24,6 +25,16 @@ defaults: dict[str, Any] = {}
 """Options of runs that don't say them, of the command line."""
 preparations: list[Callable[[list[Node]], None]] = []
 """Called with the nodes of each graph before it is built."""
+watchers: list[Watcher] = []
+"""Told of each run."""
+
+
+class Watcher(Protocol):
+    def begun(self, run: Run) -> None:
+        """The run works from now on."""
+
+    def over(self, run: Run) -> None:
+        """Whoever waited for the run is about to go on."""
 
 
 class Run:
@@ -49,6 +60,9 @@ class Run:
         """
         with _interruptible(self._core) as interrupted:
             is_over = self._core.wait(timeout)
+        if is_over:
+            for watcher in watchers:
+                watcher.over(self)
         if interrupted:
             raise KeyboardInterrupt from self._core.failure()
         if not is_over:
@@ -152,11 +166,15 @@ def start_nodes(nodes: Iterable[Node], options: dict[str, Any]) -> Run:
     max_age_ms = options.get("max_age_ms")
     if max_age_ms is not None and (not isinstance(max_age_ms, (int, float)) or max_age_ms < 0):
         raise GraphError(f"run: max_age_ms={max_age_ms!r} does not fit: a number of at least 0")
+    if "PENSTOCK_METRICS" in os.environ:
+        from ._metrics import serve_as_asked
+
+        serve_as_asked(os.environ["PENSTOCK_METRICS"])
     reached = reach(nodes)
     for prepare in preparations:
         prepare(reached)
     graph = build(reached)
-    return Run(
+    run = Run(
         graph.start(
             workers or 0,
             options.get("device"),
@@ -165,6 +183,9 @@ def start_nodes(nodes: Iterable[Node], options: dict[str, Any]) -> Run:
             -1.0 if max_age_ms is None else float(max_age_ms),
         )
     )
+    for watcher in watchers:
+        watcher.begun(run)
+    return run
 
 
 def start(

@@ -45,6 +45,8 @@ class OperatorStatistics(_Record):
     """Activations whose exception was passed over."""
     unmatched: int
     """Of a route: messages that had no case."""
+    lanes: tuple[int, ...]
+    """For each instance the Python thread that it runs on now, by a number; -1: the threads of C++ operators."""
     last_error: BaseException | None
     """The last exception that was passed over, with its traceback."""
 
@@ -58,7 +60,9 @@ class EdgeStatistics(_Record):
     """Messages in it now."""
     capacity: int
     fill: float
-    """Mean share of its room that was taken, 0 to 1."""
+    """Mean share of its room that was taken as each message came, 0 to 1."""
+    blocked: float
+    """Share of the time that the sender waited for room, 0 to 1."""
     dropped: int
     """By its policy or by age."""
     unpaired: int
@@ -90,6 +94,8 @@ class Statistics(Mapping[str, Any]):
 
     def __init__(self, counted: Mapping[str, Any]) -> None:
         self.seconds: float = counted["seconds"]
+        self.workers: int = counted["workers"]
+        """Threads of C++ operators."""
         self.operators: dict[str, OperatorStatistics] = _Named(
             (one["name"], OperatorStatistics(**{n: one[n] for n in one if n != "name"})) for one in counted["operators"]
         )

@@ -6,7 +6,7 @@ import os
 import platform
 from importlib import metadata
 
-from .. import __version__, device_count, devices, memory
+from .. import __version__, _core, device_count, devices, memory
 
 _LIBRARIES = (
     "numpy",
@@ -22,7 +22,13 @@ _LIBRARIES = (
 )
 
 
-def info() -> str:
+def info() -> int:
+    """Prints it."""
+    print(_text())
+    return 0
+
+
+def _text() -> str:
     """Versions, devices, memory and libraries, a line each."""
     lines = [
         f"penstock   {__version__}",
@@ -32,6 +38,7 @@ def info() -> str:
         f"GPUs       {device_count() or 'none that can be used'}",
         f"memory     the cache of the CPU holds at most {_gigabytes(memory.limit('cpu'))}",
     ]
+    lines.append(f"NVTX       {'ranges for Nsight Systems are in' if _core._has_nvtx() else 'built without'}")
     found = [f"{name} {version}" for name in _LIBRARIES if (version := _version(name))]
     lines.append(f"libraries  {', '.join(found) or 'none of those that penstock knows'}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``penstock run FILE.py``: what the program leaves to be run, and the words of the command line."""
+"""``penstock run FILE``: what the program leaves to be run, and the words of the command line."""
 
 from __future__ import annotations
 
@@ -21,23 +21,36 @@ from ._failure import Misuse
 def run_file(options: argparse.Namespace, arguments: list[str]) -> int:
     """Runs the program; its exceptions come out."""
     path = Path(options.file)
-    if path.suffix == ".toml":
-        raise Misuse(f"run: {path}: graphs in TOML can't be run yet; write a FILE.py")
     if not path.is_file():
-        raise Misuse(f"run: there is no file {path}")
+        raise Misuse(f"{options.command}: there is no file {path}")
     _run.defaults.update(
         {word: value for word in ("device", "workers") if (value := getattr(options, word)) is not None}
     )
-    _run.preparations.append(_Words(options.frames, options.set))
+    run_program(path, options, arguments)
+    return 0
+
+
+def run_program(path: Path, options: argparse.Namespace, arguments: list[str]) -> None:
+    """Runs what a file says, whichever language it is written in."""
+    if path.suffix == ".toml":
+        from ._toml import run_toml
+
+        if arguments:
+            raise Misuse(
+                f"{options.command}: nobody takes the arguments {' '.join(arguments)}; a TOML file has no program"
+            )
+        _run.preparations.append(_Words(options.frames, []))
+        run_toml(path, settings_of(options.set))
+        return
+    _run.preparations.append(_Words(options.frames, settings_of(options.set)))
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.resolve().parent))
     if _has_main(path):
         runpy.run_path(str(path), run_name="__main__")
-        return 0
+        return
     if arguments:
         raise Misuse(f"run: {path} has no __main__ part, so nobody takes the arguments {' '.join(arguments)}")
     _run_found(path, runpy.run_path(str(path), run_name="__penstock__"))
-    return 0
 
 
 def _has_main(path: Path) -> bool:
@@ -95,15 +108,9 @@ def _run_one(found: Any) -> None:
 class _Words:
     """--frames and --set, put into the nodes of each graph before it runs."""
 
-    def __init__(self, frames: int | None, settings: list[str]) -> None:
+    def __init__(self, frames: int | None, settings: list[tuple[str, str, Any]]) -> None:
         self._frames = frames
-        self._settings: list[tuple[str, str, Any]] = []
-        for text in settings:
-            name, is_there, value = text.partition("=")
-            operator, dot, setting = name.rpartition(".")
-            if not (is_there and dot and operator and setting):
-                raise Misuse(f"run: --set {text}: expected OP.SETTING=VALUE")
-            self._settings.append((operator, setting, _value(value)))
+        self._settings = settings
 
     def __call__(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -117,6 +124,18 @@ class _Words:
             if not isinstance(node.make, Maker):
                 raise Misuse(f"run: --set {operator}.{setting}: this operator has no settings")
             node.make.set(setting, value)
+
+
+def settings_of(texts: list[str]) -> list[tuple[str, str, Any]]:
+    """What --set says: operator, setting, value."""
+    settings = []
+    for text in texts:
+        name, is_there, value = text.partition("=")
+        operator, dot, setting = name.rpartition(".")
+        if not (is_there and dot and operator and setting):
+            raise Misuse(f"run: --set {text}: expected OP.SETTING=VALUE")
+        settings.append((operator, setting, _value(value)))
+    return settings
 
 
 def _value(text: str) -> Any:
