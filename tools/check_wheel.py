@@ -25,7 +25,16 @@ SYSTEM_LIBRARIES = {
 def check(wheel: Path) -> None:
     assert "-cp311-abi3-" in wheel.name, f"one wheel for all versions was expected, not {wheel.name}"
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("penstock/__init__.py", "penstock/_core.pyi", "penstock/py.typed", "penstock/_core.abi3.so"):
+    package = [
+        "__init__.py",
+        "_core.pyi",
+        "py.typed",
+        "_core.abi3.so",
+        "_view/page.html",
+        "_view/page.css",
+        "_view/page.js",
+    ]
+    for name in (f"penstock/{file}" for file in package):
         assert name in names, f"{name} is not in the wheel: {names}"
 
     import penstock

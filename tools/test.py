@@ -113,7 +113,7 @@ def part_consumer(run: Run) -> None:
 
 
 def part_python(run: Run) -> None:
-    if run.need("test", "video", "interop") and run.build("dev", "--target", "penstock_python"):
+    if run.need("test", "video", "interop", "browser") and run.build("dev", "--target", "penstock_python"):
         pytest(run, "python", "dev", run.options.arguments or ["tests/python"], PENSTOCK_TEST_SCALE=scale(run))
     else:
         run.add("python (build)", 0, 1)

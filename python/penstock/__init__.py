@@ -48,15 +48,24 @@ from .errors import (
     StreamError,
     TensorError,
 )
-from .ops import cvt_color, resize
+from .ops import cvt_color, draw_boxes, resize, warp_affine
 
 if TYPE_CHECKING:
     from ._harness import Harness
-    from ._media import sink, source
+    from ._media import sink, source, synthetic
+    from ._probe import probe
+    from ._view import view
 
 _runtime.start()
 
-_LATE = {"Harness": "_harness", "sink": "_media", "source": "_media"}
+_LATE = {
+    "Harness": "_harness",
+    "sink": "_media",
+    "source": "_media",
+    "synthetic": "_media",
+    "probe": "_probe",
+    "view": "_view",
+}
 """What is imported when it is first asked for, and from where: it needs more of the standard library."""
 
 
@@ -113,6 +122,7 @@ __all__ = [
     "cvt_color",
     "device_count",
     "devices",
+    "draw_boxes",
     "dtypes",
     "empty",
     "errors",
@@ -125,13 +135,17 @@ __all__ = [
     "message",
     "operator",
     "ops",
+    "probe",
     "resize",
     "route",
     "run",
     "sink",
     "source",
     "start",
+    "synthetic",
     "uses",
+    "view",
+    "warp_affine",
     "within",
     "zeros",
 ]

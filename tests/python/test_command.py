@@ -112,7 +112,7 @@ def test_frames_and_settings(program):
         (("fly",), "fly"),
         (("run",), "FILE"),
         (("run", "missing.py"), "missing.py"),
-        (("run", "graph.toml"), "TOML"),
+        (("run", "graph.toml"), "no file graph.toml"),
         (("info", "more"), "more"),
         (("run", "x.py", "--workers", "0"), "at least 1"),
     ],

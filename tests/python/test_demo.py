@@ -1,4 +1,4 @@
-"""The demo's video against a sequential program of PyAV and OpenCV."""
+"""The examples with a video against a sequential program of PyAV and OpenCV."""
 
 import os
 import subprocess
@@ -15,11 +15,11 @@ cv2 = pytest.importorskip("cv2")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import clips  # noqa: E402
 import video  # noqa: E402
 import video_streams  # noqa: E402
 
 import penstock as ps  # noqa: E402
+from penstock._demo._fetch import fetch  # noqa: E402
 
 
 def open_target(path, source):
@@ -59,8 +59,8 @@ def psnr(a, b):
 @pytest.fixture(scope="module")
 def clip():
     try:
-        return clips.clip("bigbuckbunny")
-    except SystemExit as error:
+        return fetch(["bigbuckbunny"])[0]
+    except ps.MediaError as error:
         if os.environ.get("PENSTOCK_OFFLINE"):
             pytest.skip(str(error))
         raise

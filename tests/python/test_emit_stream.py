@@ -153,7 +153,8 @@ def test_sync_context_waits_for_work_on_streams_that_nobody_names(hold):
         seen.append(first_array(value).tolist())
 
     with ps.start(look(opaque())) as running:
-        assert not gate.wait(0.05) and seen == []
+        assert not gate.wait(0.05)
+        assert seen == []
         gate.set()
         running.wait()
     assert seen == [[1.0] * 4]

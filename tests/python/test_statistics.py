@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from graphs import Gate, numbers
+from graphs import Gate, eventually, numbers
 
 import penstock as ps
 
@@ -57,7 +57,7 @@ def test_they_are_mappings_too():
     assert stats["operators"]["sink"]["activations"] == 3
     assert "p99" in dict(stats.operators["sink"])
     assert set(stats) == {"seconds", "operators", "edges", "latencies"}
-    assert len(stats.edges[("numbers", "out", "sink", "x")]) == 7
+    assert len(stats.edges[("numbers", "out", "sink", "x")]) == 8
     with pytest.raises(KeyError, match=r"'snik'.*'sink'"):
         stats.operators["snik"]
     with pytest.raises(KeyError):
@@ -79,6 +79,62 @@ def test_they_are_live():
     gate.open()
     assert run.wait().operators["waits"].activations == 5
     assert run.stats().operators["waits"].activations == 5
+
+
+def test_how_long_a_sender_waited_for_room():
+    gate = Gate()
+
+    @ps.operator
+    def slow(x):
+        gate.wait()
+
+    run = ps.start(numbers(20) >> work >> slow)
+    edge = ("work", "out", "slow", "x")
+    assert run.stats().edges[edge].blocked < 1
+    gate.wait_entered()
+    assert eventually(lambda: run.stats().edges[edge].depth == 4)
+    before = run.stats()
+    time.sleep(0.1)
+    after = run.stats()
+    waited = after.edges[edge].blocked * after.seconds - before.edges[edge].blocked * before.seconds
+    assert waited > 0.05
+    gate.open()
+    stats = run.wait()
+    assert 0 < stats.edges[edge].blocked < 1
+    assert stats.edges[edge].blocked == run.stats().edges[edge].blocked
+
+
+def test_a_body_that_still_runs_counts_as_busy():
+    gate = Gate()
+
+    @ps.operator
+    def slow(x):
+        gate.wait()
+
+    run = ps.start(numbers(1) >> slow)
+    gate.wait_entered()
+    time.sleep(0.1)
+    stats = run.stats()
+    assert stats.operators["slow"].activations == 0
+    assert stats.operators["slow"].busy * stats.seconds >= 0.1
+    gate.open()
+    run.wait()
+
+
+def test_who_shares_a_thread():
+    @ps.operator
+    def first(x):
+        return x
+
+    @ps.operator(instances=3)
+    def three(x):
+        return x
+
+    stats = ps.run(numbers(2) >> first >> three >> sink)
+    lanes = {name: one.lanes for name, one in stats.operators.items()}
+    assert lanes["numbers"] == lanes["first"] == lanes["sink"] == (0,)
+    assert sorted(lanes["three"]) == [1, 2, 3]
+    assert stats.workers >= 1
 
 
 def test_the_plan_can_be_read():
