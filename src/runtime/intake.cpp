@@ -44,8 +44,11 @@ Found Intake::next(graph::Activation& activation, MessageRef& gap) {
 Found Intake::next_single(graph::Activation& activation, MessageRef& gap) {
   MessageRef message;
   const Found found = ports_.front().next(message);
-  if (found == Found::gap) gap = std::move(message);
-  if (found == Found::tuple) activation.set_single(std::move(message));
+  if (found == Found::tuple) {
+    activation.set_single(std::move(message));
+  } else if (found == Found::gap) {
+    gap = std::move(message);
+  }
   return found;
 }
 

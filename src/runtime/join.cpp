@@ -50,11 +50,13 @@ class SingleJoiner final : public Joiner {
   Found next(Tuple& tuple, MessageRef& gap) override {
     MessageRef message;
     const Found found = port_.next(message, &tuple.arrival_ns);
-    if (found == Found::gap) gap = std::move(message);
-    if (found != Found::tuple) return found;
-    tuple.lead = message.get();
-    tuple.items.push_back(std::move(message));
-    return Found::tuple;
+    if (found == Found::tuple) {
+      tuple.lead = message.get();
+      tuple.items.push_back(std::move(message));
+    } else if (found == Found::gap) {
+      gap = std::move(message);
+    }
+    return found;
   }
 
  private:
