@@ -12,6 +12,8 @@ namespace {
 // Activations in a row before others get a turn.
 constexpr int kBurst = 16;
 constexpr std::int64_t kBurstNs = 50'000;
+// Before so many nothing is known of a body: a job that waits for this worker may wait for long.
+constexpr std::int64_t kKnown = 16;
 
 class SingleNode final : public Node {
  public:
@@ -68,7 +70,8 @@ class SingleNode final : public Node {
       if (!runner().is_light()) {
         if (!outlet_->flush()) return Step::wait;
         outlet_->notify();
-        if (now_ns() - begun > kBurstNs) break;
+        if (runner().activations() < kKnown) break;
+        if (now_ns() - begun + runner().average_ns() > kBurstNs) break;
       }
     }
     return Step::yield;
