@@ -73,8 +73,9 @@ def held(metrics):
 def test_operators_edges_latency_and_memory(held):
     metrics, _, run = held
     assert eventually(lambda: run.stats().operators["last"].activations == 5)
-    families = scrape(metrics.url)
     odd = 'odd "name"\\\nof two lines'
+    assert eventually(lambda: run.stats().edges["numbers", "out", odd, "x"].depth == 4)
+    families = scrape(metrics.url)
     assert value(families, "penstock_operator_activations", "_total", operator=odd, run="1") == 5
     assert value(families, "penstock_operator_activations", "_total", operator="last") == 5
     assert value(families, "penstock_operator_instances", operator=odd) == 1
