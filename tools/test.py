@@ -284,7 +284,7 @@ def main() -> int:
     failed = sum(row[2] for row in run.rows)
     skipped = sum(row[3] for row in run.rows)
     for failure in run.failures:
-        output.line(f"  FAILED {failure}")
+        output.line(failure)
     output.say(f"done; {skipped} skipped" + (f"; the log is {log.relative_to(ROOT)}" if log else ""))
     output.line(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import threading
 import time
@@ -33,6 +34,13 @@ class Output:
         self.line(f"[{time.monotonic() - BEGIN:4.0f} s] {text}")
 
 
+def telling_lines(text: str, most: int = 12) -> list[str]:
+    """The lines that name what failed, else the last ones."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [line for line in lines if re.search(r"^FAILED |^ERROR |ERROR: |Sanitizer: ", line)]
+    return found[:most] or lines[-most:]
+
+
 class Run:
     """The results of all parts."""
 
@@ -41,11 +49,14 @@ class Run:
         self.output = output
         self.rows: list[tuple[str, int, int, int, float]] = []
         self.failures: list[str] = []
+        self.last = ""
 
     def add(self, name: str, passed: int, failed: int, skipped: int = 0, seconds: float = 0.0) -> None:
+        """A part's result. The end of the run repeats what its last command said of a failure."""
         self.rows.append((name, passed, failed, skipped, seconds))
         if failed:
-            self.failures.append(f"{name}: {failed} failed")
+            self.failures.append(f"  FAILED {name}: {failed} failed")
+            self.failures += [f"    {line}" for line in telling_lines(self.last)]
         self.output.say(f"{name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s")
 
     def command(self, title: str, command: Sequence[str | Path], timeout_s: float, **env: str) -> tuple[int, str]:
@@ -93,7 +104,8 @@ class Run:
         if timed_out.is_set():
             self.output.say(f"stopped after {timeout_s:.0f} s: {title}")
             status = 124
-        return status, "".join(lines)
+        self.last = "".join(lines)
+        return status, self.last
 
     def step(self, title: str, command: Sequence[str | Path]) -> bool:
         return self.command(title, command, 1200)[0] == 0

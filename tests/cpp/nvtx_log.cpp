@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 
 namespace penstock::test {
 
@@ -17,11 +18,16 @@ std::vector<NvtxLine> nvtx_log_of(const std::string& test_case) {
   if (!std::filesystem::exists(tool)) return {};
   const std::filesystem::path log =
       std::filesystem::temp_directory_path() / ("penstock-nvtx-" + std::to_string(getpid()));
+  const std::filesystem::path output = log.string() + ".txt";
   const std::string command = "NVTX_INJECTION64_PATH='" + tool.string() + "' NVTX_TOOL_LOG='" +
                               log.string() + "' '" + self.string() + "' -tc='" + test_case +
-                              "' >/dev/null 2>&1";
+                              "' >'" + output.string() + "' 2>&1";
+  const int status = std::system(command.c_str());
+  std::stringstream said;
+  said << std::ifstream(output).rdbuf();
+  std::filesystem::remove(output);
+  if (status != 0) throw std::runtime_error("the tests with a tool failed:\n" + said.str());
   std::vector<NvtxLine> lines;
-  if (std::system(command.c_str()) != 0) return lines;
   std::ifstream file(log);
   for (std::string text; std::getline(file, text);) {
     std::istringstream words(text);

@@ -15,7 +15,8 @@ struct NvtxLine {
 
 /// True in such a process.
 [[nodiscard]] bool has_nvtx_tool();
-/// What the tool was told; empty if the tests were built without NVTX.
+/// What the tool was told; empty if the tests were built without NVTX. Throws what the process
+/// said if it failed.
 [[nodiscard]] std::vector<NvtxLine> nvtx_log_of(const std::string& test_case);
 
 }  // namespace penstock::test
