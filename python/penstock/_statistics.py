@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 from ._words import nearest
@@ -11,25 +10,27 @@ from .errors import GraphError
 
 
 class _Record(Mapping[str, Any]):
-    """The fields of a dataclass as a mapping too."""
+    """Its annotated fields, as attributes and by name; not to be changed."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update({name: values[name] for name in type(self).__annotations__})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} can't be set: statistics are read")
 
     def __getitem__(self, name: str) -> Any:
-        if name not in _names(self):
-            raise KeyError(name)
-        return getattr(self, name)
+        return self.__dict__[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_names(self))
+        return iter(self.__dict__)
 
     def __len__(self) -> int:
-        return len(_names(self))
+        return len(self.__dict__)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
 
-def _names(record: Any) -> list[str]:
-    return [field.name for field in fields(record)]
-
-
-@dataclass(frozen=True, eq=False)
 class OperatorStatistics(_Record):
     """Of one operator, all its instances together."""
 
@@ -51,7 +52,6 @@ class OperatorStatistics(_Record):
     """The last exception that was passed over, with its traceback."""
 
 
-@dataclass(frozen=True, eq=False)
 class EdgeStatistics(_Record):
     """Of one edge: from, port, to, port."""
 
@@ -71,7 +71,6 @@ class EdgeStatistics(_Record):
     """Copied because the consumer writes into them."""
 
 
-@dataclass(frozen=True, eq=False)
 class LatencyStatistics(_Record):
     """Seconds from a source's emission to the end of a sink's work."""
 
@@ -97,13 +96,13 @@ class Statistics(Mapping[str, Any]):
         self.workers: int = counted["workers"]
         """Threads of C++ operators."""
         self.operators: dict[str, OperatorStatistics] = _Named(
-            (one["name"], OperatorStatistics(**{n: one[n] for n in one if n != "name"})) for one in counted["operators"]
+            (one["name"], OperatorStatistics(**one)) for one in counted["operators"]
         )
         self.edges: dict[tuple[str, str, str, str], EdgeStatistics] = _Named(
-            (one["key"], EdgeStatistics(**{n: one[n] for n in one if n != "key"})) for one in counted["edges"]
+            (one["key"], EdgeStatistics(**one)) for one in counted["edges"]
         )
         self.latencies: dict[tuple[str, str], LatencyStatistics] = {
-            one["key"]: LatencyStatistics(one["count"], one["p50"], one["p99"]) for one in counted["latencies"]
+            one["key"]: LatencyStatistics(**one) for one in counted["latencies"]
         }
 
     def latency(self, source: str, sink: str) -> LatencyStatistics:
@@ -111,7 +110,7 @@ class Statistics(Mapping[str, Any]):
         for name in (source, sink):
             if name not in self.operators:
                 raise GraphError(f"statistics: no operator {name!r}; {nearest(name, self.operators)}")
-        return self.latencies.get((source, sink), LatencyStatistics(0, 0.0, 0.0))
+        return self.latencies.get((source, sink), LatencyStatistics(count=0, p50=0.0, p99=0.0))
 
     def __getitem__(self, name: str) -> Any:
         if name not in ("seconds", "operators", "edges", "latencies"):
