@@ -15,8 +15,9 @@ namespace {
 PyTensor to_device(const PyTensor& self, nb::handle device) {
   const Device where = device_from(device);
   if (where == self.get().device()) return PyTensor(self.get());
-  throw_error<DeviceError>("to: from {} to {} needs a build with CUDA", self.get().device().str(),
-                           where.str());
+  if (self.get().device().is_cpu()) wait_until_used(self.get(), false, "to");
+  const ReleaseGil release;
+  return PyTensor(self.get().to(where));
 }
 
 PyTensor copy_of(const PyTensor& tensor) {
@@ -27,9 +28,10 @@ PyTensor copy_of(const PyTensor& tensor) {
 
 void copy_to(const PyTensor& tensor, nb::handle dst) {
   const PyTensor target(tensor_from(dst, "copy_to", "dst"));
-  if (works_here()) {
-    wait_until_used(tensor.get(), false, "copy_to");
-    wait_until_used(target.get(), true, "copy_to");
+  const bool is_across = tensor.get().device() != target.get().device();
+  for (const PyTensor* side : {&tensor, &target}) {
+    const bool is_host = side->get().device().is_cpu() && (is_across || works_here());
+    if (is_host) wait_until_used(side->get(), side == &target, "copy_to");
   }
   const ReleaseGil release;
   tensor.get().copy_to(target.get());

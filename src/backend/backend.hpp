@@ -108,6 +108,8 @@ class Backend {
   [[nodiscard]] virtual AddressInfo address_info(const void* address) = 0;
   /// Makes the device's primary context current on this thread.
   virtual void make_current(int device) = 0;
+  /// True once the device has a primary context: somebody in this process works on it. Makes none.
+  [[nodiscard]] virtual bool is_in_use(int device) = 0;
   virtual void enable_peer_access(int device, int peer) = 0;
   /// The first fault of the device, empty while it works.
   [[nodiscard]] virtual std::exception_ptr lost(int device) = 0;
@@ -166,6 +168,10 @@ class Backend {
 
   // Work.
   virtual void copy(void* target, const void* source, std::size_t bytes, StreamHandle stream) = 0;
+  /// Rows of `row_bytes`, which lie a pitch of at least that many bytes apart.
+  virtual void copy_rows(void* target, std::size_t target_pitch, const void* source,
+                         std::size_t source_pitch, std::size_t row_bytes, std::size_t rows,
+                         StreamHandle stream) = 0;
   virtual void fill(void* target, std::uint8_t value, std::size_t bytes, StreamHandle stream) = 0;
   /// Queues a host function. Only the host has them in stream order.
   virtual void launch(StreamHandle stream, std::unique_ptr<HostTask> task) = 0;

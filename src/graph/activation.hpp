@@ -70,6 +70,7 @@ class Activation {
     first_.assign({0, 1});
   }
   [[nodiscard]] std::span<MessageRef> all() { return items_; }
+  [[nodiscard]] std::span<const MessageRef> all() const { return items_; }
   void drop_inputs();
   /// Another message in place of one that came in.
   void replace(const MessageRef& item, MessageRef with);

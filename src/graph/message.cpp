@@ -128,6 +128,8 @@ Ref<MessageData> MessageData::share(MessageData& other) {
   message->inherit(other);
   message->type = other.type;
   message->stream = other.stream;
+  message->ready = other.ready;
+  message->is_borrowed = other.is_borrowed;
   message->is_given = other.is_given;
   message->sharer = other.sharer ? other.sharer : Ref<MessageData>::share(&other);
   return Ref<MessageData>::adopt(message);
@@ -146,6 +148,8 @@ void MessageData::become_gap() {
   }
   type = nullptr;
   stream = {};
+  ready = {};
+  is_borrowed = false;
 }
 
 void MessageData::clear() {

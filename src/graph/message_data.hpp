@@ -51,7 +51,7 @@ class MessageData : public RefCounted<MessageData> {
     return ref_count() == 1 && (!sharer || sharer->ref_count() == 1);
   }
   [[nodiscard]] bool may_hold_tensors() const {
-    return type != nullptr && (type->tensors != nullptr || tensor() != nullptr);
+    return type != nullptr && (type->tensors != nullptr || tensor() != nullptr || ready.mark != 0);
   }
   /// Calls body(tensor) for each tensor of the value.
   template <class Body>
@@ -82,6 +82,10 @@ class MessageData : public RefCounted<MessageData> {
   std::shared_ptr<const Metadata> metadata;
   /// The stream that it was emitted on, if one was named or used.
   Ref<order::Stream> stream;
+  /// When another library's objects in it are ready on that stream; mark 0: nothing is known.
+  order::Point ready;
+  /// Their memory may be used again in the order of other streams.
+  bool is_borrowed = false;
   /// Its emitter gives up the value: a consumer that writes may have it without a copy.
   bool is_given = false;
   /// Has the value, if this one has not.

@@ -97,6 +97,14 @@ MutablePlane writable(const Plane& plane) {
           plane.pixel_stride_bytes};
 }
 
+Shape resized_shape(const Tensor& src, Size size) {
+  Shape shape(src.shape().begin(), src.shape().end());
+  const std::size_t rows = shape.size() == 4 ? 1 : 0;
+  shape[rows] = size.height;
+  shape[rows + 1] = size.width;
+  return shape;
+}
+
 Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& shape,
               const Layout& layout, Device device, order::Stream* stream, Dtype dtype) {
   if (!out) {

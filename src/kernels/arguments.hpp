@@ -1,6 +1,7 @@
 // Checks that the imaging operations share. Each message begins with the operation's name.
 #pragma once
 
+#include <penstock/ops.hpp>
 #include <penstock/tensor.hpp>
 
 #include "kernels/cpu/planes.hpp"
@@ -36,6 +37,8 @@ struct Images {
                                std::span<const Dtype> dtypes = kBytesOnly);
 /// A plane that may be written.
 [[nodiscard]] MutablePlane writable(const Plane& plane);
+/// The shape of `src` with another height and width.
+[[nodiscard]] Shape resized_shape(const Tensor& src, Size size);
 /// `out` if it is given and fits, else a new packed tensor for the stream.
 [[nodiscard]] Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& shape,
                             const Layout& layout, Device device, order::Stream* stream,

@@ -44,14 +44,6 @@ std::shared_ptr<const LinearResizePlan> plan_for(const kernels::Plane& src, Size
   return made;
 }
 
-Shape output_shape(const Tensor& src, Size size) {
-  Shape shape(src.shape().begin(), src.shape().end());
-  const std::size_t rows = shape.size() == 4 ? 1 : 0;
-  shape[rows] = size.height;
-  shape[rows + 1] = size.width;
-  return shape;
-}
-
 void check_sizes(const kernels::Plane& src, Size size) {
   if (size.height < 1 || size.width < 1 || size.height > kLongestSide ||
       size.width > kLongestSide) {
@@ -75,8 +67,8 @@ Tensor resize(const Tensor& src, Size size, const ResizeOptions& options) {
   const kernels::Images images = kernels::as_images("resize", "src", src);
   order::Stream* stream = kernels::working_stream("resize", options.stream, src.device());
   if (images.count > 0) check_sizes(images.first, size);
-  Tensor out = kernels::output("resize", options.out, output_shape(src, size), src.layout(),
-                               src.device(), stream);
+  Tensor out = kernels::output("resize", options.out, kernels::resized_shape(src, size),
+                               src.layout(), src.device(), stream);
   const kernels::Images results = kernels::as_images("resize", "out", out);
   if (images.count == 0) return out;
   kernels::refuse_overlap("resize", src, out);

@@ -61,14 +61,6 @@ kernels::WarpJob job_for(const AffineMatrix& xform, const WarpAffineOptions& opt
   return job;
 }
 
-Shape output_shape(const Tensor& src, Size size) {
-  Shape shape(src.shape().begin(), src.shape().end());
-  const std::size_t rows = shape.size() == 4 ? 1 : 0;
-  shape[rows] = size.height;
-  shape[rows + 1] = size.width;
-  return shape;
-}
-
 }  // namespace
 
 Tensor warp_affine(const Tensor& src, const AffineMatrix& xform, const WarpAffineOptions& options) {
@@ -79,7 +71,7 @@ Tensor warp_affine(const Tensor& src, const AffineMatrix& xform, const WarpAffin
   if (images.count > 0) check_sides("src", src_size);
   const kernels::WarpJob job = job_for(xform, options, images.first.channels, src.dtype());
   order::Stream* stream = kernels::working_stream(kOp, options.stream, src.device());
-  Tensor out = kernels::output(kOp, options.out, output_shape(src, size), src.layout(),
+  Tensor out = kernels::output(kOp, options.out, kernels::resized_shape(src, size), src.layout(),
                                src.device(), stream, src.dtype());
   const kernels::Images results = kernels::as_images(kOp, "out", out, kernels::kBytesAndFloats);
   if (images.count == 0) return out;

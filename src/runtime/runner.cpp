@@ -34,26 +34,12 @@ class CurrentInstanceStream {
 
 }  // namespace
 
-// Frees itself when the work is over.
-struct Runner::Flight : order::Gate {
-  explicit Flight(Runner& owner)
-      : Gate([](Gate* gate) {
-          const std::unique_ptr<Flight> flight(static_cast<Flight*>(gate));
-          flight->runner->in_flight_.fetch_sub(1);
-          flight->runner->node_.notify();
-        }),
-        runner(&owner),
-        keep_alive(owner.node_.owner().shared_from_this()) {}
-  Runner* runner;
-  std::shared_ptr<RunState> keep_alive;
-  order::PointWatch watch;
-};
-
 Runner::Runner(Node& node, int index, Executor& executor)
     : node_(node),
       index_(index),
       range_name_(trace::range_name(node.planned().name)),
-      executor_(&executor) {}
+      executor_(&executor),
+      flights_(node) {}
 Runner::~Runner() {
   if (context_event_ != backend::EventHandle::none) {
     stream_->backend().destroy_event(context_event_);
@@ -160,6 +146,7 @@ void Runner::order_inputs(const graph::Activation& activation, order::Points& po
     const PortSpec& port = node_.spec().inputs[p];
     for (const MessageRef& message : activation.port(p)) {
       if (!message) continue;
+      if (message->ready.mark != 0) order_message(*message, port.is_host, points);
       message->for_each_tensor([&](const Tensor& tensor) {
         memory::Block& block = *tensor.impl().block;
         if (!tensor.device().is_cpu() && !port.is_host) {
@@ -172,7 +159,16 @@ void Runner::order_inputs(const graph::Activation& activation, order::Points& po
   }
 }
 
-bool Runner::has_room_in_flight() { return in_flight_.load() < node_.spec().options.in_flight; }
+// A message of another library's objects: its work is known as a whole.
+void Runner::order_message(const MessageData& message, bool is_host, order::Points& points) {
+  if (!is_host && !device().is_cpu()) {
+    stream().wait(message.ready);
+  } else if (!order::sync(message.ready, 0)) {
+    points.push_back(message.ready);
+  }
+}
+
+bool Runner::has_room_in_flight() { return flights_.has_room(node_.spec().options.in_flight); }
 
 bool Runner::admit() {
   if (is_admitted_ || last_bytes_ == 0) return true;
@@ -204,7 +200,7 @@ void Runner::run(graph::Activation& activation) {
   last_bytes_ = memory::Cache::allocated_here() - allocated;
   retract();
   if (node_.spec().options.sync_context) follow_context(activation);
-  note_stream();
+  note_stream(activation);
   if (activation.unmatched != 0) add(unmatched_, activation.unmatched);
   activations_.store(count + 1, std::memory_order_relaxed);
   if (!is_timed) return;
@@ -312,22 +308,18 @@ void Runner::make_private(graph::Activation& activation) {
   }
 }
 
-// Work that the activation left on its stream counts as in flight until it is complete.
-void Runner::note_stream() {
+// Work that the activation left on its stream counts as in flight until it is complete. On a GPU
+// the body's other libraries submit it unseen, so it is taken for granted.
+void Runner::note_stream(const graph::Activation& activation) {
   if (!stream_) return;
   const order::Point point = stream_->slot().now();
-  if (point == last_point_) return;
-  last_point_ = point;
-  if (order::is_complete(point)) return;
-  in_flight_.fetch_add(1);
-  auto* flight = new Flight(*this);
-  try {
-    watch(*flight, point, flight->watch);
-  } catch (...) {
-    fail(std::current_exception());
+  const bool is_same = std::exchange(last_point_, point) == point;
+  if ((is_same && device().is_cpu()) || is_complete(point)) return;
+  for (const MessageRef& message : activation.all()) {
+    if (!message || message->ready.mark == 0) continue;
+    if (message->is_borrowed || message->ready.slot != point.slot) flights_.hold(message);
   }
-  last_point_ = stream_->slot().now();  // the watch may have marked
-  flight->drop();
+  flights_.add(point, node_.spec().options.in_flight);
 }
 
 // What was emitted is ordered behind everything that is on the device now, whoever put it there.

@@ -6,6 +6,7 @@
 #include "order/gate.hpp"
 #include "order/uses.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/flights.hpp"
 #include "runtime/stats.hpp"
 #include "trace/histogram.hpp"
 #include "trace/nvtx.hpp"
@@ -64,11 +65,11 @@ class Runner final : public graph::Instance {
   [[nodiscard]] bool admit();
   void retract();
   /// Work that it left on its stream is not complete; then notify() comes.
-  [[nodiscard]] bool is_in_flight() const { return in_flight_.load() > 0; }
+  [[nodiscard]] bool is_in_flight() { return !flights_.is_over(); }
   /// Runs the body, and does what is to be done with its exception.
   void run(graph::Activation& activation);
   /// Something in flight will notify the node.
-  [[nodiscard]] bool is_waiting() const { return waits_.load() || in_flight_.load() > 0; }
+  [[nodiscard]] bool is_waiting() const { return waits_.load() || flights_.is_awaited(); }
   /// True while activations are so short that a wake-up costs more.
   [[nodiscard]] bool is_light() const { return is_light_; }
 
@@ -96,7 +97,8 @@ class Runner final : public graph::Instance {
   [[nodiscard]] bool restart();
   void order_inputs(const graph::Activation& activation, order::Points& points);
   void make_private(graph::Activation& activation);
-  void note_stream();
+  void order_message(const MessageData& message, bool is_host, order::Points& points);
+  void note_stream(const graph::Activation& activation);
   void follow_context(const graph::Activation& activation);
   void fail_activation(graph::Activation& activation, const MessageData* lead);
   [[nodiscard]] bool handle_error(const std::exception_ptr& error, const MessageData* lead);
@@ -105,7 +107,6 @@ class Runner final : public graph::Instance {
     using Gate::Gate;
     Runner* runner = nullptr;
   };
-  struct Flight;
 
   Node& node_;
   const int index_;
@@ -123,7 +124,7 @@ class Runner final : public graph::Instance {
   std::vector<order::PointWatch> watches_;
   std::shared_ptr<RunState> keep_alive_;
 
-  std::atomic<int> in_flight_{0};
+  Flights flights_;
   order::Point last_point_;
   backend::EventHandle context_event_ = backend::EventHandle::none;
 

@@ -1,4 +1,4 @@
-// Copies of elements between any two host tensors of one shape.
+// Copies of elements between any two tensors of one shape.
 #include "base/throw.hpp"
 #include "tensor/work.hpp"
 
@@ -73,6 +73,64 @@ void copy_over_itself(const TensorData& source, const TensorData& target) {
   copy_apart(*packed, target);
 }
 
+// By the device's copy engines: bytes, or rows with a pitch, one call for each plane of them.
+class DeviceCopy {
+ public:
+  DeviceCopy(const TensorData& source, const TensorData& target, order::Stream& stream)
+      : loop_(plan(source, target)),
+        row_bytes_(static_cast<std::size_t>(source.dtype.itemsize())),
+        stream_(stream) {
+    const auto item = source.dtype.itemsize();
+    if (loop_.count == 0 || loop_.source[loop_.count - 1] != item ||
+        loop_.target[loop_.count - 1] != item) {
+      return;
+    }
+    row_bytes_ *= static_cast<std::size_t>(loop_.extent[--loop_.count]);
+  }
+
+  void dims(std::size_t dim, const std::byte* source, std::byte* target) const {
+    if (dim == loop_.count) {
+      stream_.backend().copy(target, source, row_bytes_, stream_.handle());
+      return;
+    }
+    const auto row = static_cast<std::int64_t>(row_bytes_);
+    if (dim + 1 == loop_.count && loop_.source[dim] >= row && loop_.target[dim] >= row) {
+      stream_.backend().copy_rows(target, static_cast<std::size_t>(loop_.target[dim]), source,
+                                  static_cast<std::size_t>(loop_.source[dim]), row_bytes_,
+                                  static_cast<std::size_t>(loop_.extent[dim]), stream_.handle());
+      return;
+    }
+    for (std::int64_t i = 0; i < loop_.extent[dim]; ++i) {
+      dims(dim + 1, source + i * loop_.source[dim], target + i * loop_.target[dim]);
+    }
+  }
+
+ private:
+  Loop loop_;
+  std::size_t row_bytes_;
+  order::Stream& stream_;
+};
+
+// The host waits for a side that is in its own memory; the device for the other.
+void wait_for_side(TensorData& tensor, bool is_write, order::Stream& stream) {
+  if (tensor.device.is_cpu()) {
+    static_cast<void>(sync_for(tensor, is_write, kNever));
+  } else {
+    const std::array operand{Operand{&tensor, is_write}};
+    wait_for_operands(stream, operand);
+  }
+}
+
+void copy_on_device(TensorData& source, TensorData& target, order::Stream& stream) {
+  wait_for_side(source, false, stream);
+  wait_for_side(target, true, stream);
+  DeviceCopy(source, target, stream).dims(0, source.data, target.data);
+  order::check::Position position;
+  if (stream.actor() != nullptr) position = order::check::enqueue(*stream.actor());
+  const std::array operands{Operand{&source, false}, Operand{&target, true}};
+  note_operands(stream, operands, tag("copy_to"), position);
+}
+
 void check_same(const TensorData& source, const TensorData& target) {
   if (target.readonly) throw_error<TensorError>("copy_to: the target is read-only");
   if (!std::ranges::equal(source.shape(), target.shape())) {
@@ -99,8 +157,19 @@ void copy_strided(const TensorData& source, const TensorData& target) {
 void copy_elements(const Tensor& source, const Tensor& target, order::Stream* stream) {
   check_same(source.impl(), target.impl());
   if (!source.device().is_cpu() || !target.device().is_cpu()) {
-    throw_error<DeviceError>("copy_to: {} to {} needs a build with CUDA", source.device().str(),
-                             target.device().str());
+    if (source.size() == 0) return;
+    const Device device = target.device().is_cpu() ? source.device() : target.device();
+    order::Stream& on =
+        stream != nullptr && stream->device() == device ? *stream : working_stream(device);
+    if (source.device() == target.device() &&
+        order::check::overlaps(source.impl().range(), target.impl().range())) {
+      const Tensor between = packed_like(source, device, &on);
+      copy_on_device(source.impl(), between.impl(), on);
+      copy_on_device(between.impl(), target.impl(), on);
+    } else {
+      copy_on_device(source.impl(), target.impl(), on);
+    }
+    return;
   }
   const std::array operands{Operand{&source.impl(), false}, Operand{&target.impl(), true}};
   run_work(stream, operands, "copy_to",

@@ -82,6 +82,11 @@ Tensor make(const Shape& shape, Dtype dtype, Layout layout, Device device, order
 
 }  // namespace
 
+Tensor packed_like(const Tensor& tensor, Device device, order::Stream* stream) {
+  const Shape sizes(tensor.shape().begin(), tensor.shape().end());
+  return make(sizes, tensor.dtype(), tensor.layout(), device, stream, 0);
+}
+
 Tensor Tensor::empty(const Shape& shape, Dtype dtype, Layout layout, const Stream& stream,
                      std::int64_t rowalign) {
   return make(shape, dtype, layout, stream.device(), &stream.impl(), rowalign);
@@ -131,9 +136,18 @@ void Tensor::copy_to(const Tensor& target, const Stream& stream) const {
 
 Tensor Tensor::copy() const {
   order::Stream* stream = current_stream(data_->device);
-  const Shape sizes(shape().begin(), shape().end());
-  Tensor target = make(sizes, dtype(), layout(), device(), stream, 0);
+  Tensor target = packed_like(*this, device(), stream);
   copy_elements(*this, target, stream);
+  return target;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == data_->device) return *this;
+  const Device gpu = device.is_cpu() ? data_->device : device;
+  order::Stream& stream = working_stream(gpu);
+  Tensor target = packed_like(*this, device, device.is_cpu() ? nullptr : &stream);
+  copy_elements(*this, target, &stream);
+  if (device.is_cpu()) target.sync();
   return target;
 }
 

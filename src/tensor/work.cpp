@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -115,6 +116,21 @@ order::Stream* exchange_current_stream(Device device, order::Stream* stream) {
   return std::exchange(current_entry(device), stream);
 }
 
+order::Stream& working_stream(Device device) {
+  if (order::Stream* current = current_stream(device)) return *current;
+  struct Kept {
+    SpinLock lock;
+    std::array<Ref<order::Stream>, 64> streams;
+  };
+  static auto* kept = new Kept;  // kept for ever: threads may end after static destruction
+  const auto index = static_cast<std::size_t>(device.index);
+  if (index >= kept->streams.size()) throw_error<DeviceError>("no device {}", device.str());
+  const std::lock_guard guard(kept->lock);
+  Ref<order::Stream>& stream = kept->streams[index];
+  if (!stream) stream = order::Stream::make(device);
+  return *stream;
+}
+
 order::check::Tag tag(const char* what, std::string place) {
   if (!order::check::is_on()) return {};
   return {what, std::move(place), order::check::label()};
@@ -207,8 +223,7 @@ void fill_bytes(const Tensor& target, std::uint8_t value, order::Stream* stream)
   const auto bytes = data.block->bytes();
   std::byte* begin = data.block->data();
   if (!data.device.is_cpu()) {
-    const auto own = stream == nullptr ? order::Stream::make(data.device) : Ref<order::Stream>{};
-    order::Stream& on = stream == nullptr ? *own : *stream;
+    order::Stream& on = stream == nullptr ? working_stream(data.device) : *stream;
     data.block->wait_on(on, true);
     on.backend().fill(begin, value, bytes, on.handle());
     data.block->used(on, true);

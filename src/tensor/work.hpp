@@ -19,6 +19,9 @@ namespace penstock {
 /// Sets it and returns the one before. The caller keeps the stream alive.
 order::Stream* exchange_current_stream(Device device, order::Stream* stream);
 
+/// Where work on a GPU goes: its current stream, else one that the process keeps for it.
+[[nodiscard]] order::Stream& working_stream(Device device);
+
 /// One tensor of a piece of work, by reference.
 struct Operand {
   TensorData* tensor;
@@ -54,6 +57,8 @@ void run_work(order::Stream* stream, std::span<const Operand> operands, const ch
               Body body);
 
 void fill_bytes(const Tensor& target, std::uint8_t value, order::Stream* stream);
+/// Packed memory for the elements of a tensor; contents undefined.
+[[nodiscard]] Tensor packed_like(const Tensor& tensor, Device device, order::Stream* stream);
 void copy_elements(const Tensor& source, const Tensor& target, order::Stream* stream);
 /// Copies elements now, on this thread; shapes and types are equal.
 void copy_strided(const TensorData& source, const TensorData& target);

@@ -27,6 +27,7 @@ class CountingBackend final : public Backend {
   MemoryInfo memory_info(int device) override { return host().memory_info(device); }
   AddressInfo address_info(const void* address) override { return host().address_info(address); }
   void make_current(int device) override { host().make_current(device); }
+  bool is_in_use(int device) override { return host().is_in_use(device); }
   void enable_peer_access(int device, int peer) override {
     host().enable_peer_access(device, peer);
   }
@@ -96,6 +97,11 @@ class CountingBackend final : public Backend {
   }
   void copy(void* target, const void* source, std::size_t bytes, StreamHandle stream) override {
     host().copy(target, source, bytes, stream);
+  }
+  void copy_rows(void* target, std::size_t target_pitch, const void* source,
+                 std::size_t source_pitch, std::size_t row_bytes, std::size_t rows,
+                 StreamHandle stream) override {
+    host().copy_rows(target, target_pitch, source, source_pitch, row_bytes, rows, stream);
   }
   void fill(void* target, std::uint8_t value, std::size_t bytes, StreamHandle stream) override {
     host().fill(target, value, bytes, stream);

@@ -105,6 +105,21 @@ TEST_CASE("contract: record and wait order what two streams do to the same memor
   });
 }
 
+TEST_CASE("contract: rows are copied with a pitch on each side") {
+  on_each_backend([](Backend& backend) {
+    TestStream stream(backend);
+    TestMemory source(backend, own_kind(backend), 4096), target(backend, own_kind(backend), 4096);
+    std::vector<std::uint8_t> numbers(256);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::uint8_t>(i);
+    backend.copy(source.range.address, numbers.data(), numbers.size(), stream.handle);
+    backend.fill(target.range.address, 99, 64, stream.handle);
+    backend.copy_rows(target.range.address, 5, source.range.address, 16, 3, 4, stream.handle);
+    const std::vector<std::uint8_t> expected{0,  1,  2,  99, 99, 16, 17, 18, 99, 99,
+                                             32, 33, 34, 99, 99, 48, 49, 50, 99, 99};
+    CHECK(target.read(stream.handle, 0, expected.size()) == expected);
+  });
+}
+
 TEST_CASE("contract: a query is false until the work is over, and a deadline is kept") {
   on_each_backend([](Backend& backend) {
     TestStream stream(backend);

@@ -63,6 +63,7 @@ TEST_CASE("slabs: pieces lie apart, aligned, and rounding to pages of any size a
       return host.address_info(address);
     }
     void make_current(int) override {}
+    bool is_in_use(int) override { return true; }
     void enable_peer_access(int, int) override {}
     std::exception_ptr lost(int) override { return nullptr; }
     backend::Reservation reserve(int, backend::MemoryKind kind, std::size_t bytes) override {
@@ -101,6 +102,8 @@ TEST_CASE("slabs: pieces lie apart, aligned, and rounding to pages of any size a
     bool sync(backend::EventHandle, std::int64_t) override { return true; }
     bool notify(backend::EventHandle, backend::Completion&) override { return false; }
     void copy(void*, const void*, std::size_t, backend::StreamHandle) override {}
+    void copy_rows(void*, std::size_t, const void*, std::size_t, std::size_t, std::size_t,
+                   backend::StreamHandle) override {}
     void fill(void*, std::uint8_t, std::size_t, backend::StreamHandle) override {}
     void launch(backend::StreamHandle, std::unique_ptr<backend::HostTask>) override {}
     backend::CaptureMode exchange_capture_mode(backend::CaptureMode mode) override { return mode; }

@@ -74,6 +74,7 @@ class CudaBackend final : public Backend {
   }
   AddressInfo address_info(const void* address) override;
   void make_current(int device) override { cuda_detail::make_current(device); }
+  bool is_in_use(int device) override { return cuda_detail::is_in_use(device); }
   void enable_peer_access(int device, int peer) override {
     cuda_detail::enable_peer_access(device, peer);
   }
@@ -167,6 +168,12 @@ class CudaBackend final : public Backend {
 
   void copy(void* target, const void* source, std::size_t bytes, StreamHandle stream) override {
     CUDA_TRY(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDefault, native(stream)));
+  }
+  void copy_rows(void* target, std::size_t target_pitch, const void* source,
+                 std::size_t source_pitch, std::size_t row_bytes, std::size_t rows,
+                 StreamHandle stream) override {
+    CUDA_TRY(cudaMemcpy2DAsync(target, target_pitch, source, source_pitch, row_bytes, rows,
+                               cudaMemcpyDefault, native(stream)));
   }
   void fill(void* target, std::uint8_t value, std::size_t bytes, StreamHandle stream) override {
     CUDA_TRY(cudaMemsetAsync(target, value, bytes, native(stream)));

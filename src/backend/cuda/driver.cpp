@@ -170,6 +170,15 @@ CUcontext primary_context(int device) {
   return context;
 }
 
+bool is_in_use(int device) {
+  check_device(device);
+  if (found().states[static_cast<std::size_t>(device)].context.load() != nullptr) return true;
+  unsigned flags = 0;
+  int is_active = 0;
+  CUDA_TRY(driver().cuDevicePrimaryCtxGetState(device, &flags, &is_active));
+  return is_active != 0;
+}
+
 void make_current(int device) {
   CUcontext wanted = primary_context(device);
   if (found().states[static_cast<std::size_t>(device)].is_lost.load(std::memory_order_acquire)) {

@@ -30,6 +30,7 @@ struct Place {
   X(cuCtxPopCurrent)                        \
   X(cuCtxRecordEvent)                       \
   X(cuDeviceGetAttribute)                   \
+  X(cuDevicePrimaryCtxGetState)             \
   X(cuDevicePrimaryCtxRetain)               \
   X(cuEventQuery)                           \
   X(cuMemAddressFree)                       \
@@ -63,6 +64,8 @@ void check_device(int device);
 
 /// The device's primary context, made at the first call.
 [[nodiscard]] CUcontext primary_context(int device);
+/// True once somebody in this process has made it. Makes none.
+[[nodiscard]] bool is_in_use(int device);
 /// Makes it current on this thread for good, and raises the device's first fault.
 void make_current(int device);
 

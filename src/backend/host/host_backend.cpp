@@ -40,6 +40,31 @@ class CopyTask : public HostTask {
   std::size_t bytes_;
 };
 
+class CopyRowsTask : public HostTask {
+ public:
+  CopyRowsTask(void* target, std::size_t target_pitch, const void* source, std::size_t source_pitch,
+               std::size_t row_bytes, std::size_t rows)
+      : target_(static_cast<std::byte*>(target)),
+        source_(static_cast<const std::byte*>(source)),
+        target_pitch_(target_pitch),
+        source_pitch_(source_pitch),
+        row_bytes_(row_bytes),
+        rows_(rows) {}
+  void run() override {
+    for (std::size_t row = 0; row < rows_; ++row) {
+      std::memcpy(target_ + row * target_pitch_, source_ + row * source_pitch_, row_bytes_);
+    }
+  }
+
+ private:
+  std::byte* target_;
+  const std::byte* source_;
+  std::size_t target_pitch_;
+  std::size_t source_pitch_;
+  std::size_t row_bytes_;
+  std::size_t rows_;
+};
+
 class FillTask : public HostTask {
  public:
   FillTask(void* target, std::uint8_t value, std::size_t bytes)
@@ -74,6 +99,10 @@ class HostBackend final : public Backend {
     return {MemoryKind::host, Device::cpu()};
   }
   void make_current(int device) override { check_device(device); }
+  bool is_in_use(int device) override {
+    check_device(device);
+    return true;
+  }
   void enable_peer_access(int device, int peer) override {
     check_device(device);
     check_device(peer);
@@ -189,6 +218,12 @@ class HostBackend final : public Backend {
 
   void copy(void* target, const void* source, std::size_t bytes, StreamHandle stream) override {
     if (bytes != 0) launch(stream, std::make_unique<CopyTask>(target, source, bytes));
+  }
+  void copy_rows(void* target, std::size_t target_pitch, const void* source,
+                 std::size_t source_pitch, std::size_t row_bytes, std::size_t rows,
+                 StreamHandle stream) override {
+    launch(stream, std::make_unique<CopyRowsTask>(target, target_pitch, source, source_pitch,
+                                                  row_bytes, rows));
   }
   void fill(void* target, std::uint8_t value, std::size_t bytes, StreamHandle stream) override {
     if (bytes != 0) launch(stream, std::make_unique<FillTask>(target, value, bytes));

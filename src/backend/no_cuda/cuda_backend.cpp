@@ -18,6 +18,7 @@ class NoCuda final : public Backend {
   MemoryInfo memory_info(int) override { refuse("memory_info"); }
   AddressInfo address_info(const void*) override { return {MemoryKind::host, Device::cpu()}; }
   void make_current(int) override { refuse("make_current"); }
+  bool is_in_use(int) override { return false; }
   void enable_peer_access(int, int) override { refuse("enable_peer_access"); }
   std::exception_ptr lost(int) override { refuse("lost"); }
   Reservation reserve(int, MemoryKind, std::size_t) override { refuse("reserve"); }
@@ -46,6 +47,10 @@ class NoCuda final : public Backend {
   bool sync(EventHandle, std::int64_t) override { refuse("sync"); }
   bool notify(EventHandle, Completion&) override { refuse("notify"); }
   void copy(void*, const void*, std::size_t, StreamHandle) override { refuse("copy"); }
+  void copy_rows(void*, std::size_t, const void*, std::size_t, std::size_t, std::size_t,
+                 StreamHandle) override {
+    refuse("copy_rows");
+  }
   void fill(void*, std::uint8_t, std::size_t, StreamHandle) override { refuse("fill"); }
   void launch(StreamHandle, std::unique_ptr<HostTask>) override { refuse("launch"); }
   CaptureMode exchange_capture_mode(CaptureMode mode) override { return mode; }

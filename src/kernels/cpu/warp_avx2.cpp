@@ -209,6 +209,18 @@ void write_rest(const WarpJob& job, const Plane& src, std::int64_t x, std::int64
   }
 }
 
+// A group that is not inside as a whole.
+template <int kChannels>
+PENSTOCK_SIMD_TARGET void write_edge(const WarpJob& job, const Plane& src, std::int64_t x,
+                                     std::int64_t y, std::int64_t count, bool is_outside,
+                                     std::uint8_t* out) {
+  if (count >= kGroup && job.border == BorderMode::constant && is_outside) {
+    write_border<kChannels>(job, out);
+  } else {
+    write_rest(job, src, x, y, std::min(count, kGroup), out);
+  }
+}
+
 template <int kChannels>
 PENSTOCK_SIMD_TARGET void linear_row(const WarpJob& job, const Plane& src, std::int64_t x,
                                      std::int64_t y, std::int64_t count, std::uint8_t* out) {
@@ -230,12 +242,7 @@ PENSTOCK_SIMD_TARGET void linear_row(const WarpJob& job, const Plane& src, std::
     const __m256i column = _mm256_srai_epi32(at_columns, kBits);
     const __m256i row = _mm256_srai_epi32(at_rows, kBits);
     if (count < kGroup || !is_inside(column, row, inside)) {
-      if (count >= kGroup && job.border == BorderMode::constant &&
-          is_outside(column, row, src, 1)) {
-        write_border<kChannels>(job, out);
-      } else {
-        write_rest(job, src, x, y, std::min(count, kGroup), out);
-      }
+      write_edge<kChannels>(job, src, x, y, count, is_outside(column, row, src, 1), out);
       continue;
     }
     const __m256 down = _mm256_cvtepi32_ps(_mm256_and_si256(at_rows, fraction));
@@ -262,12 +269,7 @@ PENSTOCK_SIMD_TARGET void nearest_row(const WarpJob& job, const Plane& src, std:
     const __m256i column = positions_of<true>(m[0], start_x, x);
     const __m256i row = positions_of<true>(m[3], start_y, x);
     if (count < kGroup || !is_inside(column, row, inside)) {
-      if (count >= kGroup && job.border == BorderMode::constant &&
-          is_outside(column, row, src, 0)) {
-        write_border<kChannels>(job, out);
-      } else {
-        write_rest(job, src, x, y, std::min(count, kGroup), out);
-      }
+      write_edge<kChannels>(job, src, x, y, count, is_outside(column, row, src, 0), out);
       continue;
     }
     alignas(32) std::int32_t offsets[kGroup];
