@@ -9,6 +9,7 @@
 #include "operators/operators.hpp"
 #include "pybridge/body_scope.hpp"
 #include "pybridge/failure.hpp"
+#include "pybridge/library_scope.hpp"
 #include "pybridge/value.hpp"
 #include "pybridge/waiting.hpp"
 
@@ -121,6 +122,7 @@ class PyDrain {
       return message || now_ns() < tick_ns;
     });
     if (!message) return nb::make_tuple(false, nb::none());
+    if (message->ready.mark != 0) lead_libraries(message->stream->device(), message->ready);
     return nb::make_tuple(true, object_of(*message));
   }
   void abandon() {

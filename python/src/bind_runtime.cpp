@@ -8,6 +8,7 @@
 #include "py_run.hpp"
 #include "pybridge/graph_lane.hpp"
 #include "pybridge/lane.hpp"
+#include "pybridge/library_scope.hpp"
 #include "pybridge/registry.hpp"
 #include "pybridge/retire.hpp"
 #include "trace/nvtx.hpp"
@@ -64,6 +65,8 @@ void bind_runtime(nb::module_& module) {
   module.def("_graph_lane_loop", &graph_lane_loop);
   module.def("_retire_loop", &retire_loop);
   module.def("_forget_retire_thread", &forget_retire_thread);
+  module.def("_note_entered", &LibraryScope::note_entered, nb::arg("handle"), nb::arg("owner"),
+             nb::sig("def _note_entered(handle: int, owner: typing.Any) -> None"));
   module.def("_race_count", &order::check::race_count);
   module.def("_has_nvtx", &trace::has_nvtx);
   module.def("_device_name", [](const std::string& name) { return Device::parse(name).str(); });

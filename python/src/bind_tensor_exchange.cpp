@@ -5,6 +5,7 @@
 #include "pybridge/dtypes.hpp"
 #include "pybridge/exporter.hpp"
 #include "pybridge/host_wait.hpp"
+#include "pybridge/lending.hpp"
 
 #include <cstring>
 #include <utility>
@@ -21,7 +22,7 @@ PyTensor to_device(const PyTensor& self, nb::handle device) {
 }
 
 PyTensor copy_of(const PyTensor& tensor) {
-  if (works_here()) wait_until_used(tensor.get(), false, "copy");
+  if (tensor.get().device().is_cpu() && works_here()) wait_until_used(tensor.get(), false, "copy");
   const ReleaseGil release;
   return PyTensor(tensor.get().copy());
 }
@@ -144,6 +145,10 @@ void bind_protocols(nb::class_<PyTensor>& tensor) {
           nb::arg("dtype") = nb::none(), nb::arg("copy") = nb::none(),
           nb::sig("def __array__(self, dtype: typing.Any = None, copy: bool | None = None) -> "
                   "typing.Any"))
+      .def_prop_ro(
+          "__cuda_array_interface__",
+          [](const PyTensor& t) { return cuda_array_interface(t.get()); },
+          nb::sig("def __cuda_array_interface__(self) -> dict[str, typing.Any]"))
       .def_prop_ro(
           "__array_interface__", [](const PyTensor& t) { return array_interface(t.get()); },
           nb::sig("def __array_interface__(self) -> dict[str, typing.Any]"));

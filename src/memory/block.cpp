@@ -42,6 +42,48 @@ void Block::collect(bool for_write, order::Points& points) {
   uses_.collect(for_write, points);
 }
 
+void Block::lend_to(order::Stream& stream) {
+  order::Points points;
+  {
+    exec::throw_if_forked("Tensor");
+    const std::lock_guard guard(lock_);
+    uses_.collect_to_lend(points);
+  }
+  for (const order::Point& point : points) stream.wait(point);
+  const order::Point point = stream.use_open(static_cast<std::int64_t>(bytes_));
+  const std::lock_guard guard(lock_);
+  uses_.add_lent(point);
+  const auto known = [&](const auto& one) { return one.get() == &stream; };
+  if (std::ranges::none_of(lent_to_, known)) {
+    lent_to_.push_back(Ref<order::Stream>::share(&stream));
+  }
+}
+
+void Block::lend_unseen() {
+  const std::lock_guard guard(lock_);
+  is_lent_unseen_ = true;
+}
+
+// A stream waits for the whole context, and its point stands for the unseen work.
+void Block::end_loans() {
+  if (is_lent_unseen_) {
+    is_lent_unseen_ = false;
+    const auto stream = order::Stream::make(device_);
+    backend::Backend& backend = stream->backend();
+    const backend::EventHandle event = backend.create_event(device_.index);
+    backend.record_context(event, device_.index);
+    backend.wait(stream->handle(), event);
+    backend.destroy_event(event);
+    used_until(*stream, stream->use(), true);
+    static_cast<void>(stream->mark());
+  }
+  if (!uses_.empty()) {
+    const std::lock_guard guard(lock_);
+    uses_.close_open();
+  }
+  lent_to_.clear();
+}
+
 void Block::wait_on(order::Stream& stream, bool for_write) {
   order::Points points;
   collect(for_write, points);
@@ -100,13 +142,19 @@ void Block::dispose() {
     if (cache_ == nullptr && uses_.empty() && !back_edge_) release_memory();
     return;
   }
-  if (!uses_.empty()) {
-    const std::lock_guard guard(lock_);
-    uses_.close_open();
-  }
+  end_loans();
   if (cache_ != nullptr && cache_->take_back(*this)) return;
-  if (back_edge_) wait_on(*back_edge_, true);
+  make_back_edge();
   let_go();
+}
+
+void Block::make_back_edge() {
+  if (!back_edge_) return;
+  try {
+    wait_on(*back_edge_, true);
+  } catch (const Error&) {
+    // The owner's stream is gone, or the device is lost: nobody is there to wait.
+  }
 }
 
 void Block::let_go() {

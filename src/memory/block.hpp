@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace penstock::memory {
 
@@ -43,6 +44,12 @@ class Block : public RefCounted<Block> {
   void used(order::Stream& stream, bool is_write, bool open = false);
   /// The same for work that is over at a point of the stream.
   void used_until(order::Stream& stream, order::Point point, bool is_write);
+  /// Another library gets it, for work on the stream, which waits for the writes so far, from now
+  /// on.
+  void lend_to(order::Stream& stream);
+  /// The same for work that nobody can name: all that is on the device when the last reference
+  /// goes.
+  void lend_unseen();
   /// Makes the stream wait for the writes so far (to read) or all uses so far (to write).
   void wait_on(order::Stream& stream, bool for_write);
   /// Waits on the host, at most until `deadline_ns`, for the writes or for all uses so far; from a
@@ -66,6 +73,9 @@ class Block : public RefCounted<Block> {
   void dispose();
   /// Forgets the uses that are complete; true if none is left.
   [[nodiscard]] bool prune();
+  /// The stream that the memory came from waits for its uses.
+  void make_back_edge();
+  void end_loans();
   /// Releases the memory once the uses are over, now or later.
   void let_go();
   void release_memory();
@@ -91,6 +101,8 @@ class Block : public RefCounted<Block> {
   // under the lock: a thread that is out of memory reads the uses of all blocks.
   SpinLock lock_;
   order::Uses uses_;
+  std::vector<Ref<order::Stream>> lent_to_;  // their slots have to stay while the uses go on
+  bool is_lent_unseen_ = false;
   std::unique_ptr<order::check::Shadow> shadow_;
 };
 

@@ -33,6 +33,14 @@ Table& table() {
   return *slots;
 }
 
+void destroy_event(backend::Backend& backend, backend::EventHandle event) {
+  try {
+    backend.destroy_event(event);
+  } catch (const Error&) {
+    // The device is lost: nothing is left to destroy.
+  }
+}
+
 }  // namespace
 
 void Mark::dispose() {
@@ -105,7 +113,7 @@ bool Slot::is_idle() {
   while (!marks_.empty()) static_cast<void>(marks_.pop());
   const std::lock_guard free_guard(free_lock_);
   for (Mark* mark : free_marks_) {
-    backend_->destroy_event(mark->event_);
+    destroy_event(*backend_, mark->event_);
     delete mark;
   }
   free_marks_.clear();
@@ -138,7 +146,7 @@ void Slot::recycle(Mark* mark) {
       return;
     }
   }
-  mark->backend_->destroy_event(mark->event_);
+  destroy_event(*mark->backend_, mark->event_);
   delete mark;
 }
 
@@ -242,6 +250,11 @@ void Slot::wait(const Mark& mark) {
   }
   clock_.raise(mark.snapshot());
   clock_.raise(mark.point_);
+}
+
+backend::StreamHandle Slot::stream() {
+  const std::lock_guard guard(lock_);
+  return stream_;
 }
 
 bool Slot::runs_here() {

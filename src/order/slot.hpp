@@ -91,6 +91,8 @@ class Slot {
   /// The work that comes after the call is ordered behind the mark.
   void wait(const Mark& mark);
 
+  /// The stream that lives here now; none once it is gone.
+  [[nodiscard]] backend::StreamHandle stream();
   /// True if the calling thread is inside a host task of the slot's stream.
   [[nodiscard]] bool runs_here();
   [[nodiscard]] bool is_complete(std::uint64_t number);

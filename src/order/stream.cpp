@@ -19,8 +19,8 @@ std::atomic<std::uint64_t> next_id{1};
 
 struct Registry {
   SpinLock lock;
-  std::unordered_map<std::uint64_t, Stream*> foreign;  // by the driver's id
-  std::vector<Stream*> idle;                           // ours, dropped, for reuse
+  std::unordered_map<std::uint64_t, Stream*> known;  // of GPUs, by the driver's id
+  std::vector<Stream*> idle;                         // ours, dropped, for reuse
 };
 
 Registry& registry() {
@@ -66,13 +66,19 @@ Ref<Stream> Stream::make(Device device, int priority) {
       streams.idle.pop_back();
       stream->reset_refs();
       stream->renew();
+      if (!device.is_cpu()) streams.known[stream->native_id_] = stream;
       return Ref<Stream>::adopt(stream);
     }
   }
   backend::Backend& backend = backend::of(device);
   const backend::StreamHandle handle = backend.create_stream(device.index, priority);
   try {
-    return Ref<Stream>::adopt(new Stream(device, handle, priority, false));
+    auto stream = Ref<Stream>::adopt(new Stream(device, handle, priority, false));
+    if (device.is_cpu()) return stream;
+    stream->native_id_ = backend.stream_id(handle);
+    const std::lock_guard guard(streams.lock);
+    streams.known[stream->native_id_] = stream.get();
+    return stream;
   } catch (...) {
     backend.destroy_stream(handle);
     throw;
@@ -86,7 +92,7 @@ Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
   const std::uint64_t native_id = backend::of(device).stream_id(handle);
   Registry& streams = registry();
   const std::lock_guard guard(streams.lock);
-  auto& known = streams.foreign[native_id];
+  Stream*& known = streams.known[native_id];
   if (known != nullptr && known->try_retain()) return Ref<Stream>::adopt(known);
   auto stream = Ref<Stream>::adopt(new Stream(device, handle, 0, true));
   stream->native_id_ = native_id;
@@ -99,11 +105,7 @@ void Stream::dispose() {
   if (exec::forked()) return;  // locks are as another thread had them
   Registry& streams = registry();
   if (foreign_) {
-    {
-      const std::lock_guard guard(streams.lock);
-      const auto found = streams.foreign.find(native_id_);
-      if (found != streams.foreign.end() && found->second == this) streams.foreign.erase(found);
-    }
+    forget();
     delete this;
     return;
   }
@@ -114,6 +116,7 @@ void Stream::dispose() {
       return;
     }
   }
+  if (!device_.is_cpu()) forget();
   const backend::StreamHandle handle = handle_;
   backend::Backend& backend = *backend_;
   delete this;
@@ -122,6 +125,13 @@ void Stream::dispose() {
   } catch (const Error&) {
     // The device is lost: nothing is left to destroy.
   }
+}
+
+void Stream::forget() {
+  Registry& streams = registry();
+  const std::lock_guard guard(streams.lock);
+  const auto found = streams.known.find(native_id_);
+  if (found != streams.known.end() && found->second == this) streams.known.erase(found);
 }
 
 // Idle, and without an error that nobody noticed.

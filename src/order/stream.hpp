@@ -53,6 +53,7 @@ class Stream : public RefCounted<Stream> {
   Stream(Device device, backend::StreamHandle handle, int priority, bool foreign);
   ~Stream();
   void dispose();
+  void forget();
   [[nodiscard]] bool may_be_reused();
   void renew();
   void count_unmarked(std::int64_t bytes);

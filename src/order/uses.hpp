@@ -17,12 +17,17 @@ class Uses {
   /// A write on the stream of that slot: what the stream is ordered behind needs no memory of its
   /// own any more.
   void add_write(Point point, const Slot& slot);
+  /// Another library has it on the slot's stream: it may write there, which only Penstock's own
+  /// reads wait for, not what else is lent meanwhile.
+  void add_lent(Point point);
   /// What a reader (or a writer) has to wait for.
   void collect(bool for_write, Points& points) const;
+  /// What another library has to wait for.
+  void collect_to_lend(Points& points) const;
   /// Uses that go on end here: they get the mark that comes next.
   void close_open();
 
-  [[nodiscard]] bool empty() const { return writes_.empty() && reads_.empty(); }
+  [[nodiscard]] bool empty() const { return writes_.empty() && reads_.empty() && lent_.empty(); }
   /// Forgets what is complete; true if nothing is left.
   [[nodiscard]] bool prune();
   /// True if all of it is on that slot or covered by its clock.
@@ -36,6 +41,7 @@ class Uses {
  private:
   Points writes_;
   Points reads_;
+  Points lent_;
 };
 
 }  // namespace penstock::order

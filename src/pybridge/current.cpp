@@ -1,6 +1,7 @@
 #include "pybridge/current.hpp"
 
 #include "base/throw.hpp"
+#include "pybridge/stream_library.hpp"
 #include "tensor/work.hpp"
 
 #include <utility>
@@ -14,6 +15,7 @@ struct Entered {
   Stream stream;
   std::optional<Stream> outer;
   bool is_task = false;
+  std::vector<nb::object> saved{};  // what was current in each library, for a stream of a GPU
 };
 
 thread_local std::vector<Entered> entered;
@@ -22,13 +24,25 @@ void leave_last() {
   const Entered last = std::move(entered.back());
   entered.pop_back();
   if (last.is_task) return;
+  const auto libraries = last.saved.empty() ? decltype(stream_libraries()){} : stream_libraries();
+  for (std::size_t i = 0; i < last.saved.size(); ++i) {
+    libraries[i]->restore(last.stream.device().index, last.saved[i]);
+  }
   exchange_current_stream(last.stream.device(), last.outer ? &last.outer->impl() : nullptr);
 }
 
 }  // namespace
 
 void enter(const Stream& stream) {
-  entered.push_back({stream, Stream::current(stream.device())});
+  Entered block{stream, Stream::current(stream.device())};
+  if (!stream.device().is_cpu()) {
+    const int device = stream.device().index;
+    for (const auto& library : stream_libraries()) {
+      block.saved.push_back(library->save(device));
+      library->make_current(device, stream.handle());
+    }
+  }
+  entered.push_back(std::move(block));
   exchange_current_stream(stream.device(), &stream.impl());
 }
 
@@ -45,7 +59,7 @@ std::optional<Device> entered_device() {
 }
 
 EnteredTask::EnteredTask(const Stream& stream) : outer_(entered.size()) {
-  entered.push_back({stream, std::nullopt, true});
+  entered.push_back({stream, std::nullopt, true, {}});
 }
 EnteredTask::~EnteredTask() {
   while (entered.size() > outer_) leave_last();

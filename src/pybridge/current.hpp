@@ -10,7 +10,7 @@
 
 namespace penstock::pybridge {
 
-/// Makes the stream current for the thread.
+/// Makes the stream current for the thread, one of a GPU in PyTorch and CuPy, too.
 void enter(const Stream& stream);
 /// Makes the one before current again. StreamError if the stream was not the last to be entered.
 void leave(const Stream& stream);

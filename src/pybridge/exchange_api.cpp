@@ -4,9 +4,12 @@
 #include "pybridge/failure.hpp"
 #include "pybridge/host_wait.hpp"
 #include "pybridge/importer.hpp"
+#include "pybridge/lending.hpp"
 #include "pybridge/names.hpp"
 #include "pybridge/py_tensor.hpp"
+#include "pybridge/stream_library.hpp"
 #include "tensor/tensor_data.hpp"
+#include "tensor/work.hpp"
 
 #include <algorithm>
 
@@ -31,15 +34,31 @@ const Tensor& own(void* object) {
   return *tensor;
 }
 
+// To a consumer that asks for no order: the host waits, or the streams that it may work on.
+void hand_out(const Tensor& tensor, const char* what) {
+  if (tensor.device().is_cpu()) {
+    wait_for_host(tensor, what);
+    return;
+  }
+  lend_to_current(tensor);
+  if (current_stream(tensor.device()) == nullptr) lend(tensor, kLegacyHandle);
+}
+
 int allocate(dlpack::TensorRecord* prototype, dlpack::ManagedVersioned** out, void* context,
              dlpack::SetError set_error) {
   try {
     const Dtype dtype{static_cast<DtypeCode>(prototype->dtype.code), prototype->dtype.bits};
-    if (prototype->device.device_type != dlpack::kCpu || prototype->dtype.lanes != 1) {
-      throw_error<TensorError>("DLPack: the allocator makes tensors on the CPU with one lane");
+    const bool is_cpu = prototype->device.device_type == dlpack::kCpu;
+    if ((!is_cpu && prototype->device.device_type != dlpack::kCuda) ||
+        prototype->dtype.lanes != 1) {
+      throw_error<TensorError>(
+          "DLPack: the allocator makes tensors on the CPU and on CUDA's devices, with one lane");
     }
+    const Device device = is_cpu ? Device::cpu() : Device::cuda(prototype->device.device_id);
     const Shape shape(prototype->shape, prototype->shape + prototype->ndim);
-    *out = to_dlpack_versioned(Tensor::empty(shape, dtype));
+    const Tensor tensor = Tensor::empty(shape, dtype, {}, device);
+    if (!is_cpu) lend_to_current(tensor);
+    *out = to_dlpack_versioned(tensor);
     return 0;
   } catch (const std::exception& error) {
     set_error(context, "RuntimeError", error.what());
@@ -50,7 +69,7 @@ int allocate(dlpack::TensorRecord* prototype, dlpack::ManagedVersioned** out, vo
 int from_object(void* object, dlpack::ManagedVersioned** out) {
   return guarded([&] {
     const Tensor& tensor = own(object);
-    wait_for_host(tensor, "__dlpack_c_exchange_api__");
+    hand_out(tensor, "__dlpack_c_exchange_api__");
     *out = to_dlpack_versioned(tensor);
   });
 }
@@ -80,10 +99,10 @@ int to_object(dlpack::ManagedVersioned* managed, void** out) {
 int borrow(void* object, dlpack::TensorRecord* out) {
   return guarded([&] {
     const Tensor& tensor = own(object);
-    wait_for_host(tensor, "__dlpack_c_exchange_api__");
+    hand_out(tensor, "__dlpack_c_exchange_api__");
     TensorData& data = tensor.impl();
     *out = {data.data,
-            {dlpack::kCpu, 0},
+            {data.device.is_cpu() ? dlpack::kCpu : dlpack::kCuda, data.device.index},
             data.ndim,
             {static_cast<std::uint8_t>(data.dtype.code), data.dtype.bits, 1},
             data.shape_.data(),
@@ -92,9 +111,15 @@ int borrow(void* object, dlpack::TensorRecord* out) {
   });
 }
 
-int work_stream(dlpack::DeviceType, std::int32_t, void** out) {
+// The legacy stream where no other is current: what is handed out waits for that one, too.
+int work_stream(dlpack::DeviceType type, std::int32_t index, void** out) {
   *out = nullptr;
-  return 0;
+  if (type != dlpack::kCuda) return 0;
+  return guarded([&] {
+    if (const order::Stream* current = current_stream(Device::cuda(index))) {
+      *out = reinterpret_cast<void*>(current->handle());
+    }
+  });
 }
 
 const dlpack::ExchangeApi* torch_api(nb::handle tensor_type) {
@@ -136,7 +161,11 @@ nb::object to_torch(const Tensor& tensor) {
         i, tensor.strides()[i]);
   }
   if (api == nullptr) return nb::handle(torch).attr("from_dlpack")(PyTensor(tensor));
-  wait_for_host(tensor, "torch");
+  if (tensor.device().is_cpu()) {
+    wait_for_host(tensor, "torch");
+  } else {
+    lend_to_current(tensor);
+  }
   void* made = nullptr;
   auto* managed = to_dlpack_versioned(tensor);
   if (api->managed_tensor_to_py_object_no_sync(managed, &made) != 0) {

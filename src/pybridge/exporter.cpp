@@ -3,6 +3,7 @@
 #include "base/throw.hpp"
 #include "pybridge/dtypes.hpp"
 #include "pybridge/host_wait.hpp"
+#include "pybridge/lending.hpp"
 #include "pybridge/py_tensor.hpp"
 #include "pybridge/type_strings.hpp"
 
@@ -54,10 +55,13 @@ std::pair<std::int64_t, std::int64_t> pair_from(nb::handle object, const char* a
   return pair;
 }
 
-void check_device(nb::handle dl_device, const Tensor& tensor) {
-  if (dl_device.is_none()) return;
+// True if the consumer wants it on the CPU, from a GPU.
+bool wants_cpu(nb::handle dl_device, const Tensor& tensor) {
+  if (dl_device.is_none()) return false;
   const auto device = pair_from(dl_device, "dl_device");
-  if (device.first == dlpack::kCpu && device.second == 0) return;
+  const Device own = tensor.device();
+  if (device.first == dlpack::kCpu && device.second == 0) return !own.is_cpu();
+  if (device.first == dlpack::kCuda && !own.is_cpu() && device.second == own.index) return false;
   throw_error<ExchangeError>(
       "__dlpack__: dl_device is ({}, {}) but the tensor is on {}; copy it first", device.first,
       device.second, tensor.device().str());
@@ -103,15 +107,32 @@ nb::object call(PyObject* function, const Tensor& tensor) {
 
 nb::object export_dlpack(const Tensor& tensor, nb::handle stream, nb::handle max_version,
                          nb::handle dl_device, nb::handle copy) {
-  refuse_gpu(tensor, "__dlpack__");
-  const bool no_wait = is_unordered(stream);
-  check_device(dl_device, tensor);
+  const bool is_to_cpu = wants_cpu(dl_device, tensor);
+  if (is_to_cpu) {
+    if (copy.ptr() == Py_False) {
+      throw_error<ExchangeError>(
+          "__dlpack__: dl_device is the CPU, the tensor is on {}, and copy=False forbids the copy",
+          tensor.device().str());
+    }
+    const nb::object moved = nb::cast(PyTensor([&] {
+      const ReleaseGil release;
+      return tensor.to(Device::cpu());
+    }()));
+    return export_dlpack(nb::cast<const PyTensor&>(moved).get(), nb::none(), max_version,
+                         nb::none(), nb::none());
+  }
+  const bool is_cpu = tensor.device().is_cpu();
+  const bool no_wait = is_cpu && is_unordered(stream);
   const auto version = max_version.is_none() ? std::pair<std::int64_t, std::int64_t>{0, 0}
                                              : pair_from(max_version, "max_version");
   const bool is_copy = wants_copy(copy);
   if (version.first < 1 && !is_copy) refuse_readonly(tensor);
   const Tensor exported = is_copy ? packed_copy(tensor) : tensor;
-  if (is_copy || !no_wait) wait_for_host(exported, "__dlpack__");
+  if (!is_cpu) {
+    lend_by_dlpack(exported, stream);
+  } else if (is_copy || !no_wait) {
+    wait_for_host(exported, "__dlpack__");
+  }
   if (version.first < 1) {
     return capsule_of(to_dlpack(exported), dlpack::kCapsule, [](PyObject* capsule) {
       destroy_capsule<dlpack::Managed>(capsule, dlpack::kCapsule);
@@ -128,13 +149,7 @@ nb::tuple dlpack_device(const Tensor& tensor) {
                         tensor.device().index);
 }
 
-nb::dict array_interface(const Tensor& tensor) {
-  const std::string typestr = typestr_of(tensor.dtype());
-  if (!tensor.device().is_cpu() || typestr.empty()) {
-    throw nb::attribute_error(
-        "a tensor on a GPU, or of a dtype that NumPy lacks, has no __array_interface__");
-  }
-  wait_for_host(tensor, "__array_interface__");
+nb::dict interface_of(const Tensor& tensor) {
   const auto tuple = [](std::span<const std::int64_t> numbers) {
     nb::list list;
     for (const std::int64_t number : numbers) list.append(number);
@@ -142,12 +157,21 @@ nb::dict array_interface(const Tensor& tensor) {
   };
   nb::dict interface;
   interface["version"] = 3;
-  interface["typestr"] = typestr;
+  interface["typestr"] = typestr_of(tensor.dtype());
   interface["shape"] = tuple(tensor.shape());
   interface["strides"] = tuple(tensor.strides());
   interface["data"] =
       nb::make_tuple(reinterpret_cast<std::uintptr_t>(tensor.data()), tensor.readonly());
   return interface;
+}
+
+nb::dict array_interface(const Tensor& tensor) {
+  if (!tensor.device().is_cpu() || typestr_of(tensor.dtype()).empty()) {
+    throw nb::attribute_error(
+        "a tensor on a GPU, or of a dtype that NumPy lacks, has no __array_interface__");
+  }
+  wait_for_host(tensor, "__array_interface__");
+  return interface_of(tensor);
 }
 
 nb::object to_numpy(const Tensor& tensor) {

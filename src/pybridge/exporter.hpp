@@ -15,6 +15,8 @@ namespace penstock::pybridge {
 [[nodiscard]] nb::tuple dlpack_device(const Tensor& tensor);
 /// The capsule for `__dlpack_c_exchange_api__`.
 [[nodiscard]] nb::object exchange_api_capsule();
+/// What the two array interfaces have in common.
+[[nodiscard]] nb::dict interface_of(const Tensor& tensor);
 /// `__array_interface__` v3. AttributeError where it does not apply.
 [[nodiscard]] nb::dict array_interface(const Tensor& tensor);
 /// Slots of the type: the buffer protocol.

@@ -6,6 +6,7 @@
 #include "pybridge/foreign_owner.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/names.hpp"
+#include "pybridge/stream_library.hpp"
 #include "pybridge/type_strings.hpp"
 #include "tensor/import.hpp"
 
@@ -229,10 +230,15 @@ std::optional<Tensor> import_cuda_array(nb::handle object, const Layout& layout,
         "{}: stream is {}; 1 (legacy), 2 (per thread) or a handle are accepted", kWhere, handle);
   }
   described.array.device = gpu_of(kWhere, described.array.data);
+  // Version 2 can't say, and Numba's arrays say None while it works on the legacy stream.
+  const bool is_unsaid =
+      handle <= 0 &&
+      (integer(kWhere, "version", item(interface, "version")) < 3 || uses_legacy_stream());
   Ref<order::Stream> producer;
-  if (handle > 0) {
+  if (handle > 0 || is_unsaid) {
     producer =
-        order::Stream::wrap(described.array.device, static_cast<backend::StreamHandle>(handle));
+        order::Stream::wrap(described.array.device,
+                            static_cast<backend::StreamHandle>(is_unsaid ? kLegacyHandle : handle));
   }
   return wrap(kWhere, described.array, keep_object(object, on_release), layout, producer.get());
 }
@@ -338,7 +344,9 @@ std::optional<Tensor> import_gpu_mat(nb::handle object, const Layout& layout,
   described.array.strides = described.strides.data();
   described.array.data = address(kWhere, "cudaPtr()", pointer());
   described.array.device = gpu_of(kWhere, described.array.data);
-  return wrap(kWhere, described.array, keep_object(object, on_release), layout);
+  const auto producer = order::Stream::wrap(described.array.device,
+                                            static_cast<backend::StreamHandle>(kLegacyHandle));
+  return wrap(kWhere, described.array, keep_object(object, on_release), layout, producer.get());
 }
 
 }  // namespace penstock::pybridge

@@ -4,8 +4,10 @@
 #include "pybridge/foreign_owner.hpp"
 #include "pybridge/importer.hpp"
 #include "pybridge/names.hpp"
+#include "pybridge/stream_library.hpp"
 #include "pybridge/type_traits.hpp"
 #include "tensor/import.hpp"
+#include "tensor/work.hpp"
 
 #include <cstring>
 
@@ -25,11 +27,12 @@ void check_version(const dlpack::ManagedVersioned& managed) {
 
 // Wraps a managed struct. When it throws the struct still belongs to the caller.
 template <class Managed>
-Tensor wrap_managed(Managed* managed, bool readonly, const Layout& layout, nb::handle on_release) {
+Tensor wrap_managed(Managed* managed, bool readonly, const Layout& layout, nb::handle on_release,
+                    order::Stream* producer = nullptr) {
   const ForeignArray array = describe(managed->dl_tensor, readonly);
   auto owner = keep_managed(managed, on_release);
   try {
-    Tensor tensor = wrap_foreign("DLPack", array, owner->owner(), layout);
+    Tensor tensor = wrap_foreign("DLPack", array, owner->owner(), layout, producer);
     static_cast<void>(owner.release());
     return tensor;
   } catch (...) {
@@ -82,8 +85,9 @@ std::optional<SaidDevice> said_device(nb::handle object) {
   return said;
 }
 
+// `ready_on`: the stream that the producer was asked to make wait.
 Tensor wrap_capsule(nb::handle capsule, const std::optional<SaidDevice>& said, const Layout& layout,
-                    nb::handle on_release) {
+                    nb::handle on_release, order::Stream* ready_on = nullptr) {
   // The first time this lets other threads run, which may have the capsule, too.
   start_retiring();
   PyObject* object = capsule.ptr();
@@ -92,15 +96,15 @@ Tensor wrap_capsule(nb::handle capsule, const std::optional<SaidDevice>& said, c
         PyCapsule_GetPointer(object, dlpack::kVersionedCapsule));
     check_version(*managed);
     if (said) said->check(managed->dl_tensor.device);
-    Tensor tensor =
-        wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release);
+    Tensor tensor = wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout,
+                                 on_release, ready_on);
     PyCapsule_SetName(object, dlpack::kUsedVersionedCapsule);
     return tensor;
   }
   if (PyCapsule_IsValid(object, dlpack::kCapsule) != 0) {
     auto* managed = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, dlpack::kCapsule));
     if (said) said->check(managed->dl_tensor.device);
-    Tensor tensor = wrap_managed(managed, false, layout, on_release);
+    Tensor tensor = wrap_managed(managed, false, layout, on_release, ready_on);
     PyCapsule_SetName(object, dlpack::kUsedCapsule);
     return tensor;
   }
@@ -129,19 +133,59 @@ void refuse_lazy(nb::handle object, dlpack::DataType dtype) {
   }
 }
 
-// Asks with all keywords, and without after a TypeError. Empty and `refusal` set on a BufferError.
-nb::object ask(nb::handle method, PyRef& refusal) {
-  PyObject* capsule =
-      PyObject_Call(method.ptr(), names().no_arguments.ptr(), names().max_version_keyword.ptr());
+// What __dlpack__ gave, and on a GPU the stream on which that is ready.
+struct Answer {
+  nb::object capsule;
+  Ref<order::Stream> ready_on;
+};
+
+// Asks with all keywords, and without after a TypeError. No capsule and `refusal` set on a
+// BufferError.
+Answer ask(nb::handle method, const std::optional<SaidDevice>& said, PyRef& refusal) {
+  Answer answer;
+  nb::dict keywords = names().max_version_keyword;
+  const bool is_gpu = said && SaidDevice::kind(said->type) == dlpack::kCuda && said->id >= 0 &&
+                      said->id < device_count();
+  const Device device = is_gpu ? Device::cuda(static_cast<int>(said->id)) : Device::cpu();
+  if (is_gpu) {
+    order::Stream& own = working_stream(device);
+    answer.ready_on = Ref<order::Stream>::share(&own);
+    keywords = nb::dict();
+    keywords.update(names().max_version_keyword);
+    keywords["stream"] = static_cast<std::uintptr_t>(own.handle());
+  }
+  PyObject* capsule = PyObject_Call(method.ptr(), names().no_arguments.ptr(), keywords.ptr());
   if (capsule == nullptr && PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
     PyErr_Clear();
     capsule = PyObject_CallNoArgs(method.ptr());
+    // Without a stream it is ready on the legacy one.
+    if (is_gpu) {
+      answer.ready_on =
+          order::Stream::wrap(device, static_cast<backend::StreamHandle>(kLegacyHandle));
+    }
   }
   if (capsule == nullptr) {
     if (PyErr_ExceptionMatches(PyExc_BufferError) == 0) throw nb::python_error();
     refusal = take_python_error();
   }
-  return nb::steal(capsule);
+  answer.capsule = nb::steal(capsule);
+  return answer;
+}
+
+// The stream that the type's library works on now, for a tensor on a GPU.
+Ref<order::Stream> work_stream(const dlpack::ExchangeApi& api, const dlpack::DeviceRecord& where) {
+  if (SaidDevice::kind(where.device_type) != dlpack::kCuda) return {};
+  if (where.device_id < 0 || where.device_id >= device_count()) return {};  // refused by its name
+  void* handle = nullptr;
+  if (api.current_work_stream(dlpack::kCuda, where.device_id, &handle) != 0) {
+    throw nb::python_error();
+  }
+  const Device device = Device::cuda(where.device_id);
+  const auto native = static_cast<backend::StreamHandle>(
+      handle == nullptr ? kLegacyHandle : reinterpret_cast<std::uintptr_t>(handle));
+  order::Stream* current = current_stream(device);
+  if (current != nullptr && current->handle() == native) return Ref<order::Stream>::share(current);
+  return order::Stream::wrap(device, native);
 }
 
 }  // namespace
@@ -169,7 +213,9 @@ std::optional<Tensor> import_exchange(nb::handle object, const TypeTraits& type,
   try {
     check_version(*managed);
     if (type.is_torch) refuse_lazy(object, managed->dl_tensor.dtype);
-    return wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release);
+    const auto producer = work_stream(*type.exchange, managed->dl_tensor.device);
+    return wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release,
+                        producer.get());
   } catch (...) {
     if (managed->deleter != nullptr) managed->deleter(managed);
     throw;
@@ -189,9 +235,9 @@ std::optional<Tensor> import_dlpack(nb::handle object, const Layout& layout, nb:
   }
   const nb::object bound = nb::steal(method);
   const auto said = said_device(object);
-  const nb::object capsule = ask(bound, refusal);
-  if (!capsule.is_valid()) return std::nullopt;
-  return wrap_capsule(capsule, said, layout, on_release);
+  const Answer answer = ask(bound, said, refusal);
+  if (!answer.capsule.is_valid()) return std::nullopt;
+  return wrap_capsule(answer.capsule, said, layout, on_release, answer.ready_on.get());
 }
 
 }  // namespace penstock::pybridge

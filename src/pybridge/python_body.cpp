@@ -6,10 +6,12 @@
 #include "pybridge/failure.hpp"
 #include "pybridge/graph_lane.hpp"
 #include "pybridge/importer.hpp"
+#include "pybridge/library_scope.hpp"
 #include "pybridge/py_tensor.hpp"
 #include "pybridge/value.hpp"
 #include "tensor/tensor_data.hpp"
 
+#include <optional>
 #include <utility>
 
 namespace penstock::pybridge {
@@ -41,6 +43,10 @@ PythonBody::~PythonBody() = default;
 void PythonBody::start(graph::Instance& instance) {
   runner_ = static_cast<runtime::Runner*>(&instance);
   const BodyScope scope(*this);
+  std::optional<LibraryScope> libraries;
+  if (!runner_->device().is_cpu() && is_in_use(runner_->device())) {
+    libraries.emplace(runner_->stream());
+  }
   in_python([&] {
     nb::object made = nb::handle(node_->make.get())(runner_->index());
     if (PyTuple_CheckExact(made.ptr())) {
@@ -53,6 +59,7 @@ void PythonBody::start(graph::Instance& instance) {
     }
     this->made(std::move(made));
   });
+  if (libraries) static_cast<void>(libraries->join());
   is_made_ = true;
 }
 
@@ -80,10 +87,39 @@ void PythonBody::run(graph::Activation& activation) {
     PythonBody& body;
     ~Done() { body.activation_ = nullptr; }
   } const done{*this};
-  call(activation);
+  call_on_device(activation);
   if (message_.is_valid()) {
     const nb::object message = std::exchange(message_, nb::object());
     nb::cast<PyMessage&>(message).apply(activation);
+  }
+}
+
+// On a GPU what the body's libraries launch is ordered, and what it emits is ready behind that.
+void PythonBody::call_on_device(graph::Activation& activation) {
+  const Device device = runner_->device();
+  if (device.is_cpu()) {
+    call(activation);
+    return;
+  }
+  std::optional<LibraryScope> scope;
+  if (is_in_use(device)) scope.emplace(runner_->stream());
+  call(activation);
+  if (!scope && !is_in_use(device)) return;
+  order::Stream& own = runner_->stream();
+  // The first body that uses the device finds the libraries on streams of their own.
+  const bool has_others = scope ? scope->join() : follow_libraries(own);
+  bool is_borrowed = has_others;
+  for (const graph::MessageRef& input : activation.all()) {
+    if (!input || input->ready.mark == 0) continue;
+    is_borrowed = is_borrowed || input->is_borrowed || input->ready.slot != own.slot().index();
+  }
+  const order::Point ready = own.use();
+  for (const graph::Staged& staged : activation.outputs) {
+    MessageData& message = *staged.message;
+    if (message.stream || !may_be_on_device(message)) continue;
+    message.stream = Ref<order::Stream>::share(&own);
+    message.ready = ready;
+    message.is_borrowed = is_borrowed;
   }
 }
 

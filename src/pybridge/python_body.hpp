@@ -71,6 +71,7 @@ class PythonBody : public graph::Body {
   nb::object object_;
 
  private:
+  void call_on_device(graph::Activation& activation);
   void emit_result(graph::Activation& activation, nb::handle result);
   void emit_outputs(nb::handle result, std::size_t item);
   void emit_batch(graph::Activation& activation, nb::handle result);

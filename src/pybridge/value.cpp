@@ -122,6 +122,11 @@ PyObject* own_object(const MessageData& message) {
   return message.type == &py_value_type ? value_in(message.value()).object : nullptr;
 }
 
+bool may_be_on_device(const MessageData& message) {
+  PyObject* own = own_object(message);
+  return own != nullptr && !is_plain(own) && !traits_of(own).is_numpy;
+}
+
 nb::object object_of(const MessageData& message) {
   if (PyObject* own = own_object(message); own != nullptr) return nb::borrow(own);
   if (const Tensor* tensor = message.tensor()) return nb::cast(PyTensor(*tensor));

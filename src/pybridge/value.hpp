@@ -25,4 +25,7 @@ struct PyValue {
 /// The Python object behind a message, nullptr if it holds a C++ value.
 [[nodiscard]] PyObject* own_object(const MessageData& message);
 
+/// False for what is known to be on the host alone: numbers, strings, NumPy's arrays.
+[[nodiscard]] bool may_be_on_device(const MessageData& message);
+
 }  // namespace penstock::pybridge

@@ -54,8 +54,13 @@ order::Stream& Runner::stream() {
   return *stream_;
 }
 
-// A GPU's is made when somebody asks for it: that starts the driver.
-order::Stream* Runner::current_stream() { return device().is_cpu() ? &stream() : stream_.get(); }
+// A GPU's is made once somebody works there or asks for it: that makes a context.
+order::Stream* Runner::current_stream() {
+  if (!stream_ && !device().is_cpu() && !backend::of(device()).is_in_use(device().index)) {
+    return nullptr;
+  }
+  return &stream();
+}
 
 order::Stream& Runner::extra_stream(const std::string& name) {
   Ref<order::Stream>& stream = extra_[name];
@@ -200,6 +205,7 @@ void Runner::run(graph::Activation& activation) {
   last_bytes_ = memory::Cache::allocated_here() - allocated;
   retract();
   if (node_.spec().options.sync_context) follow_context(activation);
+  if (stream_ && !device().is_cpu()) note_tensors(activation);
   note_stream(activation);
   if (activation.unmatched != 0) add(unmatched_, activation.unmatched);
   activations_.store(count + 1, std::memory_order_relaxed);
@@ -305,6 +311,24 @@ void Runner::make_private(graph::Activation& activation) {
       node_.count_copy(p);
       activation.replace(shared, std::move(own));
     }
+  }
+}
+
+// What the body launched on its stream was not seen: it may have read what came in, or written it
+// where it may, and it made what goes out.
+void Runner::note_tensors(const graph::Activation& activation) {
+  const auto note = [this](const MessageRef& message, bool is_write) {
+    if (!message) return;
+    message->for_each_tensor([&](const Tensor& tensor) {
+      if (!tensor.device().is_cpu()) tensor.impl().block->used(stream(), is_write);
+    });
+  };
+  const auto& inputs = node_.spec().inputs;
+  for (std::size_t p = 0; p < activation.ports(); ++p) {
+    for (const MessageRef& message : activation.port(p)) note(message, inputs[p].is_written);
+  }
+  for (const graph::Staged& staged : activation.outputs) {
+    if (!staged.message->stream) note(staged.message, true);
   }
 }
 

@@ -98,6 +98,7 @@ class Runner final : public graph::Instance {
   void order_inputs(const graph::Activation& activation, order::Points& points);
   void make_private(graph::Activation& activation);
   void order_message(const MessageData& message, bool is_host, order::Points& points);
+  void note_tensors(const graph::Activation& activation);
   void note_stream(const graph::Activation& activation);
   void follow_context(const graph::Activation& activation);
   void fail_activation(graph::Activation& activation, const MessageData* lead);

@@ -1,0 +1,119 @@
+#include "pybridge/library_scope.hpp"
+
+#include "base/throw.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+
+namespace penstock::pybridge {
+namespace {
+
+thread_local LibraryScope* innermost = nullptr;
+// Streams that programs entered in the scopes of this thread, in order.
+thread_local std::vector<Ref<order::Stream>> entered;
+
+Ref<order::Stream> stream_of(Device device, std::uintptr_t handle, nb::handle owner = {}) {
+  std::shared_ptr<void> keep;
+  if (owner.is_valid()) keep = std::make_shared<PyRef>(PyRef::borrow(owner.ptr()));
+  return order::Stream::wrap(device, static_cast<backend::StreamHandle>(handle), std::move(keep));
+}
+
+std::uintptr_t handle_of(const order::Stream& stream) {
+  return static_cast<std::uintptr_t>(stream.handle());
+}
+
+void follow(order::Stream& own, order::Stream& other) {
+  if (const auto mark = other.mark()) own.wait(*mark);
+}
+
+}  // namespace
+
+bool is_in_use(Device device) {
+  static std::array<std::atomic<bool>, 64> known{};
+  const auto index = static_cast<std::size_t>(device.index);
+  if (index >= known.size()) return false;
+  if (known[index].load(std::memory_order_relaxed)) return true;
+  if (!backend::of(device).is_in_use(device.index)) return false;
+  known[index].store(true, std::memory_order_relaxed);
+  return true;
+}
+
+bool follow_libraries(order::Stream& own) {
+  const Device device = own.device();
+  bool has_others = false;
+  for (const auto& library : stream_libraries()) {
+    if (library->is_current(device.index, handle_of(own))) continue;
+    const auto other = stream_of(device, library->current(device.index));
+    follow(own, *other);
+    has_others = true;
+  }
+  if (uses_legacy_stream()) {
+    follow(own, *stream_of(device, kLegacyHandle));
+    has_others = true;
+  }
+  return has_others;
+}
+
+void lead_libraries(Device device, order::Point point) {
+  for (const auto& library : stream_libraries()) {
+    stream_of(device, library->current(device.index))->wait(point);
+  }
+  if (uses_legacy_stream()) stream_of(device, kLegacyHandle)->wait(point);
+}
+
+LibraryScope::LibraryScope(order::Stream& own, bool restores)
+    : own_(own), outer_(innermost), first_(entered.size()) {
+  const int device = own.device().index;
+  own.backend().make_current(device);
+  for (const auto& library : stream_libraries()) {
+    if (restores) saved_.push_back(library->save(device));
+    if (!library->is_current(device, handle_of(own))) {
+      library->make_current(device, handle_of(own));
+    }
+  }
+  if (uses_legacy_stream()) {
+    static_cast<void>(own.use());
+    follow(*stream_of(own.device(), kLegacyHandle), own);
+  }
+  innermost = this;
+}
+
+LibraryScope::~LibraryScope() {
+  innermost = outer_;
+  entered.resize(std::min(entered.size(), first_));
+  if (saved_.empty()) return;
+  try {
+    const auto libraries = stream_libraries();
+    for (std::size_t i = 0; i < saved_.size(); ++i) {
+      libraries[i]->restore(own_.device().index, saved_[i]);
+    }
+  } catch (const std::exception&) {
+    // The library refused its own stream: nothing of ours depends on it.
+  }
+}
+
+bool LibraryScope::join() {
+  static_cast<void>(own_.use());  // what the libraries launched on it was not seen
+  for (std::size_t i = first_; i < entered.size(); ++i) follow(own_, *entered[i]);
+  const bool has_entered = entered.size() > first_;
+  entered.resize(first_);
+  return follow_libraries(own_) || has_entered;
+}
+
+void LibraryScope::note_entered(std::uintptr_t handle, nb::handle owner) {
+  if (innermost == nullptr) return;
+  order::Stream& own = innermost->own_;
+  if (handle == 0) handle = kLegacyHandle;
+  if (handle == handle_of(own)) return;
+  auto other = stream_of(own.device(), handle, owner);
+  // What the operator was given is ready on its own stream.
+  static_cast<void>(own.use());
+  follow(*other, own);
+  const auto known = [&](const auto& stream) { return stream.get() == other.get(); };
+  const auto first = entered.begin() + static_cast<std::ptrdiff_t>(innermost->first_);
+  if (std::none_of(first, entered.end(), known)) entered.push_back(std::move(other));
+}
+
+}  // namespace penstock::pybridge

@@ -1,0 +1,44 @@
+// Around what an operator calls on a GPU: its stream is the current one of PyTorch and CuPy, and
+// what the program does on other streams of theirs is ordered with it. For one thread, with the
+// GIL.
+#pragma once
+
+#include "order/stream.hpp"
+#include "pybridge/stream_library.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace penstock::pybridge {
+
+class LibraryScope {
+ public:
+  /// `restores`: what was current before is current again at the end. On our own lanes ours stays.
+  explicit LibraryScope(order::Stream& own, bool restores = false);
+  ~LibraryScope();
+  LibraryScope(const LibraryScope&) = delete;
+  LibraryScope& operator=(const LibraryScope&) = delete;
+
+  /// The operator's stream waits for the streams that the program entered meanwhile, and for those
+  /// that are current now; true if there were others than its own.
+  bool join();
+
+  /// A program made a stream of a library current on this thread; `owner` keeps it alive.
+  static void note_entered(std::uintptr_t handle, nb::handle owner);
+
+ private:
+  order::Stream& own_;
+  LibraryScope* outer_;
+  std::vector<nb::object> saved_;  // one for each library, if they are to be restored
+  std::size_t first_;              // of the thread's list of streams
+};
+
+/// Somebody in this process works on the device. No call once it is so.
+[[nodiscard]] bool is_in_use(Device device);
+/// Makes the stream wait for what the libraries' current streams have been given on this thread.
+bool follow_libraries(order::Stream& own);
+/// Makes the libraries' current streams on this thread wait for the point.
+void lead_libraries(Device device, order::Point point);
+
+}  // namespace penstock::pybridge

@@ -1,0 +1,55 @@
+#include "pybridge/stream_library.hpp"
+
+#include "pybridge/names.hpp"
+
+#include <array>
+#include <vector>
+
+namespace penstock::pybridge {
+namespace {
+
+struct Known {
+  nb::str name;
+  std::unique_ptr<StreamLibrary> (*find)(nb::handle module);
+  const char* watch;
+  bool is_found = false;
+};
+
+struct Libraries {
+  std::array<Known, 2> known{{{nb::str("torch"), find_torch_streams, "watch_torch"},
+                              {nb::str("cupy"), find_cupy_streams, "watch_cupy"}}};
+  std::vector<std::unique_ptr<StreamLibrary>> found;
+};
+
+}  // namespace
+
+nb::object imported(const nb::str& name) {
+  // PyImport_GetModule would wait for an import that another thread is in.
+  PyObject* module = PyDict_GetItem(PyImport_GetModuleDict(), name.ptr());
+  return module == nullptr ? nb::none() : nb::borrow(module);
+}
+
+bool uses_legacy_stream() {
+  static const auto* name = new nb::str("numba.cuda");
+  static bool is_found = false;
+  if (!is_found) is_found = !imported(*name).is_none();
+  return is_found;
+}
+
+std::span<const std::unique_ptr<StreamLibrary>> stream_libraries() {
+  static auto* libraries = new Libraries;
+  if (libraries->found.size() == libraries->known.size()) return libraries->found;
+  for (Known& known : libraries->known) {
+    if (known.is_found) continue;
+    const nb::object module = imported(known.name);
+    if (module.is_none()) continue;
+    std::unique_ptr<StreamLibrary> library = known.find(module);
+    if (!library) continue;
+    nb::module_::import_("penstock._libraries").attr(known.watch)(module);
+    known.is_found = true;
+    libraries->found.push_back(std::move(library));
+  }
+  return libraries->found;
+}
+
+}  // namespace penstock::pybridge
