@@ -19,6 +19,7 @@ class CupyStreams final : public StreamLibrary {
     const auto handle = read_ != nullptr
                             ? static_cast<std::uintptr_t>(read_(device))
                             : nb::cast<std::uintptr_t>(nb::object(get_(device)).attr("ptr"));
+    if (PyErr_Occurred() != nullptr) throw nb::python_error();
     return handle == 0 ? kLegacyHandle : handle;
   }
   // Handles come again, and so do few of them: each is made once.

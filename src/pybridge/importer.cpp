@@ -81,6 +81,7 @@ Tensor import_tensor(nb::handle object, Layout layout, nb::handle on_release) {
     if (auto tensor = import_exchange(object, type, layout, on_release, refusal))
       return *std::move(tensor);
   }
+  if (type.is_cupy) return import_cupy(object, layout, on_release);
   // NumPy's arrays say the same by the buffer protocol, in a fifth of the time.
   if (type.is_numpy) {
     if (auto tensor = import_buffer(object, layout, on_release)) return *std::move(tensor);

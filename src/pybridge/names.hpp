@@ -15,6 +15,12 @@ struct Names {
   nb::str cuda_array{"__cuda_array_interface__"};
   nb::str array{"__array_interface__"};
   nb::str cuda_ptr{"cudaPtr"};
+  nb::str data{"data"};
+  nb::str ptr{"ptr"};
+  nb::str device_id{"device_id"};
+  nb::str shape{"shape"};
+  nb::str strides{"strides"};
+  nb::str dtype{"dtype"};
   nb::str impl{"_impl"};
   nb::str compute{"compute"};
   nb::tuple no_arguments;

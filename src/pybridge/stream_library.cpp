@@ -12,8 +12,10 @@ struct Known {
   nb::str name;
   std::unique_ptr<StreamLibrary> (*find)(nb::handle module);
   const char* watch;
-  bool is_found = false;
+  StreamLibrary* found = nullptr;
 };
+
+constexpr std::size_t kCupy = 1;
 
 struct Libraries {
   std::array<Known, 2> known{{{nb::str("torch"), find_torch_streams, "watch_torch"},
@@ -21,7 +23,17 @@ struct Libraries {
   std::vector<std::unique_ptr<StreamLibrary>> found;
 };
 
+Libraries& all() {
+  static auto* libraries = new Libraries;
+  return *libraries;
+}
+
 }  // namespace
+
+std::uintptr_t current_cupy_stream(int device) {
+  if (stream_libraries().empty() || all().known[kCupy].found == nullptr) return kLegacyHandle;
+  return all().known[kCupy].found->current(device);
+}
 
 nb::object imported(const nb::str& name) {
   // PyImport_GetModule would wait for an import that another thread is in.
@@ -37,16 +49,16 @@ bool uses_legacy_stream() {
 }
 
 std::span<const std::unique_ptr<StreamLibrary>> stream_libraries() {
-  static auto* libraries = new Libraries;
+  Libraries* const libraries = &all();
   if (libraries->found.size() == libraries->known.size()) return libraries->found;
   for (Known& known : libraries->known) {
-    if (known.is_found) continue;
+    if (known.found != nullptr) continue;
     const nb::object module = imported(known.name);
     if (module.is_none()) continue;
     std::unique_ptr<StreamLibrary> library = known.find(module);
     if (!library) continue;
     nb::module_::import_("penstock._libraries").attr(known.watch)(module);
-    known.is_found = true;
+    known.found = library.get();
     libraries->found.push_back(std::move(library));
   }
   return libraries->found;

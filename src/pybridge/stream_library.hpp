@@ -38,6 +38,8 @@ class StreamLibrary {
 /// Those that are there by now. From the first time on they tell note_entered() of each stream that
 /// a program makes current.
 [[nodiscard]] std::span<const std::unique_ptr<StreamLibrary>> stream_libraries();
+/// CuPy's current stream for the device.
+[[nodiscard]] std::uintptr_t current_cupy_stream(int device);
 /// Numba is there: it launches on the legacy stream, whatever is current elsewhere.
 [[nodiscard]] bool uses_legacy_stream();
 /// A module, if it is imported already.

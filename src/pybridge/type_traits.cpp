@@ -27,8 +27,10 @@ TypeTraits look_up(nb::handle type) {
   const nb::handle own = nb::type<PyTensor>();
   traits.is_own = PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()),
                                    reinterpret_cast<PyTypeObject*>(own.ptr())) != 0;
-  traits.is_numpy = nb::cast<std::string>(nb::str(type.attr("__module__"))) == "numpy" &&
-                    nb::cast<std::string>(nb::str(type.attr("__name__"))) == "ndarray";
+  const auto module = nb::cast<std::string>(nb::str(type.attr("__module__")));
+  const bool is_array = nb::cast<std::string>(nb::str(type.attr("__name__"))) == "ndarray";
+  traits.is_numpy = is_array && module == "numpy";
+  traits.is_cupy = is_array && module == "cupy";
   traits.is_masked = is_masked(type);
   traits.is_image = type.is(registry().image);
   const nb::object capsule = nb::getattr(type, names().exchange_api, nb::none());

@@ -19,6 +19,8 @@ struct TypeTraits {
   bool is_masked = false;
   /// penstock.Image.
   bool is_image = false;
+  /// cupy.ndarray itself.
+  bool is_cupy = false;
   /// A tensor of PyTorch, whose numbers may be lazily negated or conjugated.
   bool is_torch = false;
 };

@@ -222,6 +222,7 @@ void Runner::run(graph::Activation& activation) {
 
 void Runner::run_body(graph::Activation& activation, bool may_retry) {
   try {
+    if (stream_ && !device().is_cpu()) stream_->backend().make_current(device().index);
     make_private(activation);
     body_->run(activation);
   } catch (...) {

@@ -121,6 +121,7 @@ class CudaBackend final : public Backend {
   }
   bool sync_stream(StreamHandle stream, std::int64_t deadline_ns) override {
     const auto native_stream = native(stream);
+    const RelaxedScope relaxed;
     return poll(deadline_ns,
                 [&] { return is_done(driver().cuStreamQuery(native_stream), "cuStreamQuery"); });
   }
@@ -145,6 +146,7 @@ class CudaBackend final : public Backend {
     CUDA_TRY(cudaStreamWaitEvent(native(stream), native(event), 0));
   }
   bool query(EventHandle event) override {
+    const RelaxedScope relaxed;
     const CUresult status = driver().cuEventQuery(native(event));
     if (is_fault(static_cast<cudaError_t>(status))) [[unlikely]] {
       note_fault(static_cast<cudaError_t>(status), "cuEventQuery");
@@ -155,6 +157,7 @@ class CudaBackend final : public Backend {
   std::exception_ptr error(EventHandle event) override {
     static_cast<void>(driver());
     if (!any_fault()) return nullptr;
+    const RelaxedScope relaxed;
     const auto status = static_cast<cudaError_t>(driver().cuEventQuery(native(event)));
     return is_fault(status) ? note_fault(status, "cuEventQuery") : nullptr;
   }

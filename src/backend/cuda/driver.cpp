@@ -189,6 +189,13 @@ void make_current(int device) {
   if (current != wanted) CUDA_TRY(cudaSetDevice(device));
 }
 
+RelaxedScope::RelaxedScope() { CUDA_TRY(driver().cuThreadExchangeStreamCaptureMode(&before_)); }
+
+RelaxedScope::~RelaxedScope() {
+  if (before_ == CU_STREAM_CAPTURE_MODE_RELAXED) return;
+  static_cast<void>(driver().cuThreadExchangeStreamCaptureMode(&before_));
+}
+
 ContextScope::ContextScope(int device) {
   CUcontext wanted = primary_context(device);
   CUcontext current = nullptr;

@@ -69,6 +69,19 @@ void check_device(int device);
 /// Makes it current on this thread for good, and raises the device's first fault.
 void make_current(int device);
 
+/// This thread's calls are allowed while this lives, and void nobody's graph capture: outside of
+/// the relaxed mode a query or an allocation does, whichever thread captures.
+class RelaxedScope {
+ public:
+  RelaxedScope();
+  ~RelaxedScope();
+  RelaxedScope(const RelaxedScope&) = delete;
+  RelaxedScope& operator=(const RelaxedScope&) = delete;
+
+ private:
+  CUstreamCaptureMode before_ = CU_STREAM_CAPTURE_MODE_RELAXED;
+};
+
 /// The device's primary context is current on this thread while this lives.
 class ContextScope {
  public:
@@ -78,6 +91,7 @@ class ContextScope {
   ContextScope& operator=(const ContextScope&) = delete;
 
  private:
+  RelaxedScope relaxed_;
   bool pushed_ = false;
 };
 

@@ -1,0 +1,156 @@
+"""A library with a current stream for each thread and an allocator that uses memory again in the order of the stream
+it was taken on: PyTorch and CuPy in what Penstock sees of them, over the simulated CUDA.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import types
+
+import simulated
+
+COUNT = 4096
+
+
+class Library:
+    """One for a test; ``install()`` puts it where Penstock finds PyTorch."""
+
+    def __init__(self):
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._free = {}  # by stream
+        self.reused = 0
+
+    def current(self):
+        return getattr(self._local, "stream", 0)
+
+    def set_current(self, handle):
+        self._local.stream = handle
+
+    def take(self, stream):
+        with self._lock:
+            if self._free.get(stream):
+                self.reused += 1
+                return self._free[stream].pop()
+        return simulated.Memory(COUNT)
+
+    def give_back(self, stream, memory):
+        with self._lock:
+            self._free.setdefault(stream, []).append(memory)
+
+
+class Array:
+    """What the library makes, on its current stream; like PyTorch's, its interface names no stream."""
+
+    def __init__(self, library):
+        self._library, self._stream = library, library.current()
+        self._memory = library.take(self._stream)
+        self.address = self._memory.address
+
+    def __del__(self):
+        self._library.give_back(self._stream, self._memory)
+
+    def fill(self, value, late_ms=0):
+        stream = self._library.current() or simulated.LEGACY
+        if late_ms:
+            simulated.delay(stream, late_ms)
+        simulated.fill(stream, self.address, value, COUNT)
+        return self
+
+    def copy_to(self, address, late_ms=0):
+        stream = self._library.current() or simulated.LEGACY
+        if late_ms:
+            simulated.delay(stream, late_ms)
+        simulated.copy(stream, address, self.address, COUNT)
+
+
+class TorchStream:
+    """A stream of the library's own, on which ``with torch.cuda.stream(s)`` and ``with s`` work."""
+
+    def __init__(self, torch, handle=None):
+        self.torch = torch
+        self.cuda_stream = simulated.Stream().handle if handle is None else handle
+
+    def __enter__(self):
+        self._outer = self.torch.library.current()
+        self.torch.library.set_current(self.cuda_stream)
+        return self
+
+    def __exit__(self, *exception):
+        self.torch.library.set_current(self._outer)
+
+
+def make_torch(library):
+    """The names of PyTorch that Penstock asks."""
+    torch, cuda, core = (types.ModuleType(name) for name in ("torch", "torch.cuda", "torch._C"))
+    torch.cuda, torch._C, torch.library = cuda, core, library
+    core._cuda_getCurrentRawStream = lambda device: library.current()
+    core._cuda_getCurrentStream = lambda device: (library.current(), device, 1)
+
+    def set_by_id(*, stream_id, device_index, device_type):
+        assert (device_index, device_type) == (0, 1)
+        library.set_current(stream_id)
+
+    core._cuda_setStream = set_by_id
+    cuda.Stream = type("Stream", (TorchStream,), {})
+    cuda.set_stream = lambda stream: library.set_current(stream.cuda_stream)
+
+    @contextlib.contextmanager
+    def stream(wanted):
+        outer = cuda.Stream(torch, library.current())
+        cuda.set_stream(wanted)
+        try:
+            yield
+        finally:
+            cuda.set_stream(outer)
+
+    cuda.stream = stream
+    return torch
+
+
+def make_cupy(library):
+    """The names of CuPy that Penstock asks."""
+    cupy, cuda = types.ModuleType("cupy"), types.ModuleType("cupy.cuda")
+    cupy.cuda, cupy.library = cuda, library
+
+    class BaseStream:
+        def __init__(self, ptr):
+            self.ptr = ptr
+            self._outer = []
+
+        def use(self):
+            library.set_current(0 if self.ptr == simulated.LEGACY else self.ptr)
+            return self
+
+        def __enter__(self):
+            self._outer.append(library.current())
+            return BaseStream.use(self)
+
+        def __exit__(self, *exception):
+            library.set_current(self._outer.pop())
+
+    class Stream(BaseStream):
+        null = BaseStream(0)
+
+        def __init__(self):
+            super().__init__(simulated.Stream().handle)
+
+        @classmethod
+        def from_external(cls, object):
+            _, handle = object.__cuda_stream__()
+            stream = cls.__new__(cls)
+            BaseStream.__init__(stream, handle)
+            return stream
+
+    cuda.Stream = Stream
+    cuda.get_current_stream = lambda device=0: BaseStream(library.current())
+    return cupy
+
+
+def install(name):
+    """Stands for PyTorch or CuPy from now on, in this process."""
+    library = Library()
+    sys.modules[name] = {"torch": make_torch, "cupy": make_cupy}[name](library)
+    return sys.modules[name]

@@ -1,0 +1,234 @@
+"""Streams of PyTorch and CuPy, as libraries that Penstock takes for them have them: set before an operator runs, read
+and followed after it. Each test has a process: a library is found once.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from helpers import check_python
+
+PRELUDE = """
+import sys; sys.path.insert(0, sys.argv[1])
+import library, simulated, penstock as ps
+lib = library.install(NAME)
+Array = lambda: library.Array(lib.library)
+FRAMES = 40
+value = lambda number: number % 250 + 1
+results = simulated.Memory(library.COUNT * FRAMES)
+ps.empty((1,), "uint8", device="cuda")  # the device is in use
+
+def side_stream():
+    return lib.cuda.Stream(lib) if NAME == "torch" else lib.cuda.Stream()
+
+def entered(stream):
+    return lib.cuda.stream(stream) if NAME == "torch" and WAY == "function" else stream
+
+def look(x, late_ms=0):
+    x.copy_to(results.address + library.COUNT * ps.message().origin.number, late_ms)
+
+def wrong():
+    simulated.raw("cudaDeviceSynchronize")
+    found = [simulated.peek(results.address + library.COUNT * n, library.COUNT) for n in range(FRAMES)]
+    return [n for n, values in enumerate(found) if values != {value(n)}]
+"""
+
+
+HERE = str(Path(__file__).parent)
+
+
+def run(program, name, way="function", **env):
+    prelude = f"NAME, WAY = {name!r}, {way!r}\n" + PRELUDE
+    return check_python(prelude + textwrap.dedent(program), HERE, **env).split()
+
+
+both = pytest.mark.parametrize("name", ["torch", "cupy"])
+
+
+@both
+@pytest.mark.parametrize("streams", ["chain", "per_operator"])
+def test_what_a_library_makes_is_ordered(name, streams):
+    """Its arrays go on as they are; the consumer's stream waits for the producer's."""
+    program = """
+    @ps.operator
+    def slow():
+        for n in range(FRAMES):
+            yield Array().fill(value(n), late_ms=1)
+    @ps.operator
+    def check(x):
+        look(x)
+    ps.run(check(slow()), device="cuda", streams="STREAMS")
+    print(len(wrong()))
+    """.replace("STREAMS", streams)
+    assert run(program, name) == ["0"]
+
+
+@both
+@pytest.mark.parametrize("way", ["function", "with"])
+def test_work_on_a_stream_that_the_operator_entered_is_ordered(name, way):
+    """Both ways: the side stream waits for what came in, and the operator's waits for the side stream."""
+    program = """
+    side = side_stream()
+    @ps.operator
+    def slow():
+        for n in range(FRAMES):
+            yield Array().fill(value(n), late_ms=1)
+    @ps.operator
+    def aside(x):
+        with entered(side):
+            y = Array()
+            x.copy_to(y.address, late_ms=1)
+            return y
+    @ps.operator
+    def check(x):
+        look(x)
+    ps.run(check(aside(slow())), device="cuda")
+    print(len(wrong()))
+    """
+    assert run(program, name, way) == ["0"]
+
+
+@both
+def test_a_stream_that_nobody_sees_is_not_ordered(name):
+    """What the test above would find if the streams were not noted."""
+    program = """
+    side = simulated.Stream().handle
+    @ps.operator
+    def slow():
+        for n in range(FRAMES):
+            y = Array()
+            simulated.delay(side, 1)
+            simulated.fill(side, y.address, value(n), library.COUNT)
+            yield y
+    @ps.operator
+    def check(x):
+        look(x)
+    ps.run(check(slow()), device="cuda")
+    print(len(wrong()) > 0)
+    """
+    assert run(program, name) == ["True"]
+
+
+@both
+def test_memory_is_kept_until_a_consumer_on_another_stream_is_done(name):
+    """The producer's allocator uses it again in the order of its own stream."""
+    program = """
+    @ps.operator
+    def quick():
+        for n in range(FRAMES):
+            yield Array().fill(value(n))
+    @ps.operator
+    def check(x):
+        look(x, late_ms=1)
+    ps.run(check(quick()), device="cuda", streams="per_operator")
+    print(len(wrong()), lib.library.reused > 0)
+    """
+    assert run(program, name) == ["0", "True"]
+
+
+@both
+def test_a_view_is_kept_as_long_as_what_it_views(name):
+    """It went through an operator on another stream than the memory's, and is read behind that on a third place."""
+    program = """
+    class View:
+        def __init__(self, array): self.array = array
+    @ps.operator
+    def quick():
+        for n in range(FRAMES):
+            yield Array().fill(value(n))
+    @ps.operator(host="x")
+    def view(x):
+        return View(x)
+    @ps.operator
+    def check(x):
+        look(x.array, late_ms=1)
+    ps.run(check(view(quick())), device="cuda")
+    print(len(wrong()), lib.library.reused > 0)
+    """
+    assert run(program, name) == ["0", "True"]
+
+
+@both
+def test_an_operators_stream_is_the_librarys_current_one(name):
+    program = """
+    seen = []
+    class Look(ps.Operator):
+        def setup(self, spec):
+            spec.input("in")
+        def start(self):
+            seen.append(lib.library.current() == int(self.context.stream))
+        def compute(self, inputs, outputs, context):
+            inputs.receive("in")
+            seen.append(lib.library.current() == int(context.stream))
+    class Count(ps.Operator):
+        def setup(self, spec):
+            spec.output("out")
+        def compute(self, inputs, outputs, context):
+            outputs.emit(1, "out")
+    class App(ps.Application):
+        def compose(self):
+            self.add_flow(Count(self, count=5), Look(self))
+    App().run()
+    print(all(seen), len(seen), lib.library.current())
+    """
+    assert run(program, name) == ["True", "6", "0"]
+
+
+@both
+def test_with_stream_sets_the_library_and_gives_back(name):
+    program = """
+    outer, s, t = side_stream(), ps.Stream("cuda"), ps.Stream("cuda")
+    with outer:
+        own = lib.library.current()
+        try:
+            with s:
+                first = lib.library.current() == int(s)
+                with t:
+                    second = lib.library.current() == int(t)
+                third = lib.library.current() == int(s)
+                raise KeyError
+        except KeyError:
+            pass
+        print(first, second, third, lib.library.current() == own)
+    print(lib.library.current())
+    """
+    assert run(program, name) == ["True", "True", "True", "True", "0"]
+
+
+@both
+def test_what_a_run_gives_a_program_is_ready_on_its_current_stream(name):
+    program = """
+    @ps.operator
+    def slow():
+        for n in range(FRAMES):
+            yield Array().fill(value(n), late_ms=1)
+    got = []
+    for n, x in enumerate(ps.iterate(slow())):
+        x.copy_to(results.address + library.COUNT * n)
+        got.append(x)
+    print(len(wrong()))
+    """
+    assert run(program, name) == ["0"]
+
+
+@both
+def test_plain_values_make_no_marks(name):
+    """Numbers that pass operators on a GPU cost no call of CUDA's on the way."""
+    program = """
+    @ps.operator
+    def numbers():
+        yield from range(1000)
+    @ps.operator
+    def add(x):
+        return x + 1
+    seen = []
+    @ps.operator
+    def take(x):
+        seen.append(x)
+    before = simulated.calls("cudaEventRecord", "cudaStreamWaitEvent")
+    ps.run(take(add(numbers())), device="cuda", streams="per_operator")
+    print(len(seen), (simulated.calls("cudaStreamWaitEvent") - before) < 100)
+    """
+    assert run(program, name) == ["1000", "True"]
