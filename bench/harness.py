@@ -16,6 +16,7 @@ import json
 import platform
 import statistics
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,23 +92,55 @@ def interleaved(functions: list[Callable[[], object]], *, rounds: int = 21, batc
 
 
 class Bench:
-    """Collects rows, and reads the command line: --json FILE, --only PREFIX."""
+    """Collects rows, and reads the command line: --json FILE, --only PREFIX, and what add_arguments adds.
 
-    def __init__(self, description: str | None = None) -> None:
+    The file is written anew with each row, so that a run that is cut short leaves what it measured.
+    """
+
+    def __init__(
+        self,
+        description: str | None = None,
+        add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
+    ) -> None:
         parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
         parser.add_argument("--only", default="", metavar="PREFIX", help="only rows whose id begins so")
+        if add_arguments:
+            add_arguments(parser)
         self.options = parser.parse_args()
         self.rows: list[Row] = []
+        self.skipped: list[str] = []
+        self.failed: list[str] = []
 
     def wanted(self, id: str) -> bool:
         return id.startswith(self.options.only)
+
+    def part_wanted(self, prefix: str) -> bool:
+        """Whether a part whose rows' ids begin with the prefix has rows that are asked for."""
+        return prefix.startswith(self.options.only) or self.options.only.startswith(prefix)
 
     def add(self, row: Row) -> None:
         """A row that was measured elsewhere, by a C++ program say."""
         if self.wanted(row.id):
             self.rows.append(row)
             print(format_row(row), flush=True)
+            self.write()
+
+    def skip(self, id: str, why: str) -> None:
+        """Says that a row is left out here."""
+        if self.part_wanted(id):
+            self.skipped.append(f"{id}: {why}")
+            print(f"{id:6} skipped: {why}", flush=True)
+
+    def attempt(self, id: str, part: Callable[[], None]) -> None:
+        """Runs a part whose rows' ids begin with id. One that raises is told of, and the next ones run."""
+        if not self.part_wanted(id):
+            return
+        try:
+            part()
+        except Exception as error:
+            self.failed.append(f"{id}: {type(error).__name__}: {error}")
+            print(f"{id:6} FAILED\n{traceback.format_exc()}", flush=True)
 
     def measure(
         self,
@@ -131,18 +164,27 @@ class Bench:
         medians = [t / scale for t in interleaved(functions, rounds=rounds, batch_s=batch_s)]
         self.add(Row(id, what, medians[0], medians[1] if peer else None, peer_name, unit, target, reason))
 
-    def finish(self) -> None:
-        """Writes the file and says which targets were missed."""
+    def write(self) -> None:
+        if self.options.json:
+            self.options.json.parent.mkdir(parents=True, exist_ok=True)
+            self.options.json.write_text(json.dumps([asdict(row) for row in self.rows], indent=1) + "\n")
+
+    def finish(self) -> int:
+        """Writes the file, says which targets were missed, and gives the number of parts that failed."""
         missed = [row for row in self.rows if row.met is False]
         print(f"\n{len(self.rows)} rows on {platform.processor() or platform.machine()}, {len(missed)} targets missed")
         for row in missed:
             print(
                 f"  {row.id} {row.what}: {row.ours:.3g} {row.unit}, target {row.target:g}: {row.reason or 'no reason known'}"
             )
+        for line in self.skipped:
+            print(f"  skipped {line}")
+        for line in self.failed:
+            print(f"  FAILED {line}")
+        self.write()
         if self.options.json:
-            self.options.json.parent.mkdir(parents=True, exist_ok=True)
-            self.options.json.write_text(json.dumps([asdict(row) for row in self.rows], indent=1) + "\n")
             print(f"written: {self.options.json}")
+        return len(self.failed)
 
 
 def format_row(row: Row) -> str:

@@ -9,45 +9,17 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import runtime_graphs as graphs
 from harness import Bench, Row
+from runtime_measures import FIRST_MESSAGE, THREADS, each_us, fresh, medians, slope_us, slow_sink
 
 import penstock as ps
 
 BUILD = Path(os.environ["PENSTOCK_BUILD_DIR"]) / "bench" / "cpp"
-ROUNDS = 7
-SHORT, LONG = 1, 8
-
-
-def seconds(call: Callable[..., Any], *args: Any) -> float:
-    begun = time.perf_counter()
-    call(*args)
-    return time.perf_counter() - begun
-
-
-def medians(*measures: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
-    """Of measurements taken by turns."""
-    values: list[list[float]] = [[] for _ in measures]
-    for _ in range(rounds):
-        for measure, of_it in zip(measures, values, strict=True):
-            of_it.append(measure())
-    return [statistics.median(of_it) for of_it in values]
-
-
-def slope_us(chain: Callable[[int, int], None], count: int) -> Callable[[], float]:
-    """What each further operator costs a message."""
-    return lambda: (seconds(chain, LONG, count) - seconds(chain, SHORT, count)) * 1e6 / count / (LONG - SHORT)
-
-
-def each_us(program: Callable[[int], None], count: int) -> Callable[[], float]:
-    """What each further message costs."""
-    return lambda: (seconds(program, 4 * count) - seconds(program, count)) * 1e6 / (3 * count)
 
 
 def add(
@@ -125,50 +97,12 @@ def add_fan_out() -> None:
         add(id, what, us, bare, "bare calls", "us", target)
 
 
-_FIRST_MESSAGE = """
-import sys, time
-begun = time.perf_counter()
-import penstock as ps
-imported = time.perf_counter()
-arrived = []
-@ps.operator
-def one():
-    yield 1
-@ps.operator
-def take(x):
-    arrived.append(time.perf_counter())
-ps.run(take(one()))
-pages = int(open("/proc/self/statm").read().split()[1])
-print(imported - begun, arrived[0] - begun, pages * 4096 / 1e6, "numpy" in sys.modules, len(sys.modules))
-"""
-
-_THREADS = """
-import time
-begun = time.perf_counter()
-import queue, threading
-arrived = []
-q = queue.Queue()
-worker = threading.Thread(target=lambda: (q.get(), arrived.append(time.perf_counter())))
-worker.start()
-q.put(1)
-worker.join()
-pages = int(open("/proc/self/statm").read().split()[1])
-print(0, arrived[0] - begun, pages * 4096 / 1e6, False, 0)
-"""
-
-
-def fresh(code: str) -> list[float]:
-    """What a fresh interpreter prints, as numbers."""
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return [float(word == "True") if word in ("True", "False") else float(word) for word in done.stdout.split()]
-
-
 def add_start() -> None:
-    fresh(_FIRST_MESSAGE)
+    fresh(FIRST_MESSAGE)
     ours, peer = [], []
     for _ in range(7):
-        ours.append(fresh(_FIRST_MESSAGE))
-        peer.append(fresh(_THREADS))
+        ours.append(fresh(FIRST_MESSAGE))
+        peer.append(fresh(THREADS))
     import_s, first_s, resident_mb, has_numpy, modules = (
         statistics.median(column) for column in zip(*ours, strict=True)
     )
@@ -180,21 +114,11 @@ def add_start() -> None:
 
 
 def add_back_pressure() -> None:
-    count = 2_000
     for policy in ("block", "drop_oldest"):
-        arrived: list[int] = []
-
-        def slow(value: int, arrived: list[int] = arrived) -> None:
-            time.sleep(0.0002)
-            arrived.append(value)
-
-        statistics = ps.run(ps.operator(slow, policy=policy, name="sink")(graphs.numbers(count=count)))
-        dropped = sum(edge.dropped for edge in statistics.edges.values())
-        if arrived != sorted(set(arrived)):
-            raise RuntimeError(f"{policy}: messages came twice or out of order")
-        what = f"slow sink, {policy}: of {count} neither arrived nor counted"
-        add(f"R9-{policy}", what, abs(count - len(arrived) - dropped), None, None, "messages", 0)
-        add(f"R9-{policy}-n", f"slow sink, {policy}: arrived", len(arrived), None, None, "messages", None)
+        arrived, lost = slow_sink(policy)
+        what = f"slow sink, {policy}: of 2000 neither arrived nor counted"
+        add(f"R9-{policy}", what, lost, None, None, "messages", 0)
+        add(f"R9-{policy}-n", f"slow sink, {policy}: arrived", arrived, None, None, "messages", None)
 
 
 def add_cpp() -> None:

@@ -1,4 +1,5 @@
-# Fills .deps for a machine without a network: headers always, wheels with --wheels [PURPOSES].
+# Fills .deps for a machine without a network: headers always, wheels with --wheels [PURPOSES]. The purpose
+# peers goes to .deps/peers, made smaller for a machine with one kind of GPU (PENSTOCK_SM, 90 if not set).
 # Sourced by ./run. Copy the tree with .deps to that machine and set PENSTOCK_OFFLINE=1 there.
 
 need_debian build
@@ -15,6 +16,21 @@ if [[ ${1:-} == --wheels ]]; then
   [[ ${1:-} == --python ]] && { python_version=$2; shift 2; }
   (($#)) || set -- build test
   need_pip build
+  if [[ " $* " == *" peers "* ]]; then
+    platforms=()
+    for glibc in 39 35 34 31 28 27 24 17; do platforms+=(--platform "manylinux_2_${glibc}_x86_64"); done
+    step "downloading wheels: peers" "$venv/bin/python" -m pip download --progress-bar off -d "$root/.deps/peers" \
+      --no-deps --only-binary=:all: --implementation cp --python-version "${python_version:-3.12}" "${platforms[@]}" \
+      --platform manylinux2014_x86_64 -r "$root/tools/requirements/peers.txt" || die "pip download failed"
+    for wheel in "$root"/.deps/peers/*.whl; do
+      step "making smaller: ${wheel##*/}" "$venv/bin/python" "$root/tools/slim_wheel.py" "$wheel" \
+        --python "${python_version:-3.12}" --sm "${PENSTOCK_SM:-90}" || die "the wheel could not be made smaller"
+    done
+    say ".deps/peers: $(du -sh "$root/.deps/peers" | cut -f1)"
+    # shellcheck disable=SC2046
+    set -- $(printf '%s\n' "$@" | grep -vx peers)
+    (($#)) || return 0
+  fi
   options=()
   [[ $python_version ]] && options=(--python-version "$python_version" --only-binary=:all:)
   for purpose; do
