@@ -95,7 +95,7 @@ def room_of(path: Path) -> str | None:
 
 def include_problems(path: Path, number: int, quote: str, header: str) -> Iterator[str]:
     where = f"{path}:{number}"
-    if CUDA_HEADER.match(header) and "cuda" not in path.parts[:-1]:
+    if CUDA_HEADER.match(header) and not {"cuda", "sim_cuda"}.intersection(path.parts[:-1]):
         yield f"{where}: <{header}>: CUDA headers are for folders named cuda"
     if PYTHON_HEADER.match(header) and path.parts[0] != "python" and path.parts[:2] != ("src", "pybridge"):
         yield f"{where}: <{header}>: Python's headers are for src/pybridge and python/"

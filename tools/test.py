@@ -31,11 +31,13 @@ def without_address_randomisation() -> list[str]:
     return command if works else []
 
 
-def doctest(run: Run, name: str, preset: str, arguments: list[str], **env: str) -> None:
+def doctest(
+    run: Run, name: str, preset: str, arguments: list[str], *, executable: str = "penstock_tests", **env: str
+) -> None:
     begin = time.monotonic()
     prefix = without_address_randomisation() if preset == "tsan" else []
     env.setdefault("PENSTOCK_TEST_TIMEOUT_S", "7200" if run.options.long else "120" if preset == "dev" else "300")
-    program = BUILD / preset / "tests/cpp/penstock_tests"
+    program = BUILD / preset / "tests/cpp" / executable
     status, text = run.command(
         f"{name}: running the C++ tests",
         [*prefix, str(program), "--no-colors=true", *arguments],
@@ -49,12 +51,12 @@ def doctest(run: Run, name: str, preset: str, arguments: list[str], **env: str) 
     run.add(name, passed, failed, skipped, time.monotonic() - begin)
 
 
-def pytest(run: Run, name: str, preset: str, arguments: list[str], **env: str) -> None:
+def pytest(run: Run, name: str, preset: str, arguments: list[str], *, package: str = "python", **env: str) -> None:
     begin = time.monotonic()
     report = BUILD / "logs" / f"{name}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    path = f"{BUILD / preset / 'python'}:{ROOT / 'bench'}"
+    path = f"{BUILD / preset / package}:{ROOT / 'bench'}"
     timeout_s = 7200 if run.options.long else 300
     command = [
         str(ROOT / ".venv/bin/python"),
@@ -117,6 +119,21 @@ def part_python(run: Run) -> None:
         pytest(run, "python", "dev", run.options.arguments or ["tests/python"], PENSTOCK_TEST_SCALE=scale(run))
     else:
         run.add("python (build)", 0, 1)
+
+
+def part_sim(run: Run) -> None:
+    """What runs on a GPU, over a simulated CUDA (tests/sim_cuda)."""
+    if not (run.need("test") and run.build("dev")):
+        run.add("sim (build)", 0, 1)
+        return
+    if not (BUILD / "dev/tests/cpp/penstock_tests_sim").exists():
+        run.output.say("sim: left out, this build has no CUDA headers")
+        run.add("sim", 0, 0, 1)
+        return
+    cases = run.options.arguments or ["--test-case=contract:*,sim:*,gpu:*"]
+    doctest(run, "sim-cpp", "dev", cases, executable="penstock_tests_sim", PENSTOCK_TEST_SCALE=scale(run))
+    tests = ["tests/python/sim", "--device", "cuda"]
+    pytest(run, "sim-python", "dev", tests, package="sim_python", PENSTOCK_TEST_SCALE=scale(run))
 
 
 def part_wheel(run: Run) -> None:
@@ -236,15 +253,45 @@ def part_fuzz(run: Run) -> None:
         run.add(name, int(status == 0), int(status != 0), 0, time.monotonic() - begin)
 
 
+def part_gpu(run: Run) -> None:
+    """Next to a GPU: the C++ tests that are called [gpu], those called [memcheck] once more under compute-sanitizer,
+    and tests/gpu.
+    """
+    if not (run.need("test") and run.build("dev")):
+        run.add("gpu (build)", 0, 1)
+        return
+    if not run.options.arguments:
+        doctest(run, "gpu-cpp", "dev", ["--test-case=*[gpu]*"])
+        sanitizer = shutil.which("compute-sanitizer", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
+        if sanitizer and has_gpu():
+            begin = time.monotonic()
+            program = BUILD / "dev/tests/cpp/penstock_tests"
+            options = ["--tool", "memcheck", "--report-api-errors", "no", "--error-exitcode", "9"]
+            status, _ = run.command(
+                "gpu-memcheck: running the C++ tests under compute-sanitizer",
+                [sanitizer, *options, program, "--no-colors=true", "--test-case=*[memcheck]*"],
+                600,
+                PENSTOCK_TEST_TIMEOUT_S="300",
+            )
+            run.add("gpu-memcheck", int(status == 0), int(status != 0), 0, time.monotonic() - begin)
+    pytest(run, "gpu", "dev", run.options.arguments or ["tests/gpu"])
+
+
+def has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists()
+
+
 PARTS: dict[str, Callable[[Run], None]] = {
     "cpp": part_cpp,
     "consumer": part_consumer,
     "python": part_python,
+    "sim": part_sim,
     "wheel": part_wheel,
     "asan": part_asan,
     "ubsan": part_ubsan,
     "tsan": part_tsan,
     "fuzz": part_fuzz,
+    "gpu": part_gpu,
 }
 
 
@@ -267,6 +314,8 @@ def main() -> int:
             parser.error(f"no such part: {part}; there are {' '.join([*PARTS, *GROUPS])}")
     if os.environ.get("PENSTOCK_OFFLINE"):
         parts = [p for p in parts if p != "wheel"]
+    if not options.parts and not has_gpu():
+        parts = [p for p in parts if p != "gpu"]
 
     log = None
     if options.long:

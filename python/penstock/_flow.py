@@ -73,6 +73,16 @@ def flows_of(values: Any) -> list[Flow]:
     return [flow_of(values, "flow")]
 
 
+def fed(node: Node, flows: Any, purpose: str) -> Flow:
+    """What comes out of a node whose one input gets these flows. GraphError if there is nothing to ``purpose``."""
+    senders = flows_of(flows)
+    if not senders:
+        raise GraphError(f"{node.kind}: there is nothing to {purpose}; give it a flow")
+    for sender in senders:
+        node.connect("in", sender._node, sender._output)
+    return Flow(node)
+
+
 def connect(senders: Iterable[Flow], consumer: Any) -> Any:
     """``senders >> consumer``: into one input, or one into each where it takes as many."""
     senders = list(senders)
@@ -112,13 +122,7 @@ def _passing(
 
 def merge(*flows: Any, name: str | None = None) -> Flow:
     """Mixes flows into one, fairly and in order of arrival; each message keeps its origin."""
-    senders = flows_of(flows)
-    if not senders:
-        raise GraphError("merge: there is nothing to mix; give it flows")
-    node = _passing("merge", ["in"], ["out"], _core._merge, {"name": name})
-    for sender in senders:
-        node.connect("in", sender._node, sender._output)
-    return Flow(node)
+    return fed(_passing("merge", ["in"], ["out"], _core._merge, {"name": name}), flows, "mix")
 
 
 def route(flow: Any, key: Callable[[Any], Any], cases: dict[Any, Any], *, name: str | None = None) -> Flow:

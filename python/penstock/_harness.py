@@ -141,8 +141,8 @@ class Harness:
         elif operator._input_count == 0:
             node = operator()._node
         else:
-            placeholders = [Flow(Node("placeholder", None, [], [{"name": "out"}], {}))] * operator._input_count
-            node = (operator(*placeholders) if len(placeholders) > 1 else connect(placeholders, operator))._node
+            senders = [Flow(Node("sender", None, [], [{"name": "out"}], {}))] * operator._input_count
+            node = (operator(*senders) if len(senders) > 1 else connect(senders, operator))._node
         return Node(node.kind, node.make, node.inputs, node.outputs, node.words, form=node.form, native=node.native)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._core import as_tensor, message
-from ._flow import Flow, flows_of
+from ._flow import Flow, fed
 from ._node import Node
 from ._words import check_words
 from .errors import ArgumentTypeError, Error, GraphError
@@ -53,12 +53,7 @@ def probe(
         return _Probe(name or "probe", values, first, print or builtins.print)
 
     node = Node("probe", make, [{"name": "in", "host": True}], [{"name": "out"}], words, form="compute")
-    senders = flows_of(flow)
-    if not senders:
-        raise GraphError("probe: there is nothing to print; give it a flow")
-    for sender in senders:
-        node.connect("in", sender._node, sender._output)
-    return Flow(node)
+    return fed(node, flow, "print")
 
 
 class _Probe:

@@ -59,6 +59,11 @@ void Block::lend_to(order::Stream& stream) {
   }
 }
 
+void Block::settle(const order::Stream& stream) {
+  const std::lock_guard guard(lock_);
+  uses_.close_open(stream.slot());
+}
+
 void Block::lend_unseen() {
   const std::lock_guard guard(lock_);
   is_lent_unseen_ = true;

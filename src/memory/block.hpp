@@ -44,6 +44,8 @@ class Block : public RefCounted<Block> {
   void used(order::Stream& stream, bool is_write, bool open = false);
   /// The same for work that is over at a point of the stream.
   void used_until(order::Stream& stream, order::Point point, bool is_write);
+  /// An operator on that stream is through with it: its uses there that went on end here.
+  void settle(const order::Stream& stream);
   /// Another library gets it, for work on the stream, which waits for the writes so far, from now
   /// on.
   void lend_to(order::Stream& stream);

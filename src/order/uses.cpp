@@ -61,6 +61,16 @@ void Uses::close_open() {
   }
 }
 
+void Uses::close_open(const Slot& slot) {
+  for (Points* points : {&writes_, &reads_, &lent_}) {
+    for (Point& point : *points) {
+      if (point.is_open() && point.slot == slot.index()) {
+        point = Slot::at(point.slot).close(point.mark & ~kOpenBit);
+      }
+    }
+  }
+}
+
 bool Uses::prune() {
   remove_if(writes_, is_complete);
   remove_if(reads_, is_complete);

@@ -26,6 +26,8 @@ class Uses {
   void collect_to_lend(Points& points) const;
   /// Uses that go on end here: they get the mark that comes next.
   void close_open();
+  /// The same for those on that slot.
+  void close_open(const Slot& slot);
 
   [[nodiscard]] bool empty() const { return writes_.empty() && reads_.empty() && lent_.empty(); }
   /// Forgets what is complete; true if nothing is left.

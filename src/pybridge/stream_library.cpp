@@ -13,6 +13,7 @@ struct Known {
   std::unique_ptr<StreamLibrary> (*find)(nb::handle module);
   const char* watch;
   StreamLibrary* found = nullptr;
+  bool is_refused = false;  // it is there, but can't work on a GPU
 };
 
 constexpr std::size_t kCupy = 1;
@@ -52,11 +53,18 @@ std::span<const std::unique_ptr<StreamLibrary>> stream_libraries() {
   Libraries* const libraries = &all();
   if (libraries->found.size() == libraries->known.size()) return libraries->found;
   for (Known& known : libraries->known) {
-    if (known.found != nullptr) continue;
+    if (known.found != nullptr || known.is_refused) continue;
     const nb::object module = imported(known.name);
     if (module.is_none()) continue;
-    std::unique_ptr<StreamLibrary> library = known.find(module);
-    if (!library) continue;
+    std::unique_ptr<StreamLibrary> library;
+    try {
+      library = known.find(module);
+      if (!library) continue;  // it is being imported, or was built without CUDA
+      static_cast<void>(library->current(0));
+    } catch (const std::exception&) {
+      known.is_refused = true;  // its CUDA and this driver don't fit
+      continue;
+    }
     nb::module_::import_("penstock._libraries").attr(known.watch)(module);
     known.found = library.get();
     libraries->found.push_back(std::move(library));

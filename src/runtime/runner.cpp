@@ -19,6 +19,16 @@ void add(std::atomic<std::int64_t>& counter, std::int64_t amount) {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }
 
+// What runs here works on the stream's device. What it allocates or asks there does not break a
+// capture that somebody else is in: threads of a run are ours.
+void enter_device(order::Stream& stream) {
+  stream.backend().make_current(stream.device().index);
+  thread_local bool is_relaxed = false;
+  if (is_relaxed) return;
+  stream.backend().exchange_capture_mode(backend::CaptureMode::relaxed);
+  is_relaxed = true;
+}
+
 class CurrentInstanceStream {
  public:
   CurrentInstanceStream(Device device, order::Stream* stream)
@@ -222,7 +232,7 @@ void Runner::run(graph::Activation& activation) {
 
 void Runner::run_body(graph::Activation& activation, bool may_retry) {
   try {
-    if (stream_ && !device().is_cpu()) stream_->backend().make_current(device().index);
+    if (stream_ && !device().is_cpu()) enter_device(*stream_);
     make_private(activation);
     body_->run(activation);
   } catch (...) {
@@ -321,7 +331,9 @@ void Runner::note_tensors(const graph::Activation& activation) {
   const auto note = [this](const MessageRef& message, bool is_write) {
     if (!message) return;
     message->for_each_tensor([&](const Tensor& tensor) {
-      if (!tensor.device().is_cpu()) tensor.impl().block->used(stream(), is_write);
+      if (tensor.device().is_cpu()) return;
+      tensor.impl().block->used(stream(), is_write);
+      tensor.impl().block->settle(stream());
     });
   };
   const auto& inputs = node_.spec().inputs;

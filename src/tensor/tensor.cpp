@@ -77,6 +77,8 @@ Tensor make(const Shape& shape, Dtype dtype, Layout layout, Device device, order
   }
   data->block = memory::Cache::of(device).allocate(static_cast<std::size_t>(bytes), stream);
   data->data = data->block->data();
+  // Whoever takes memory of a GPU for a stream may use it there by launches that nobody sees.
+  if (stream != nullptr && !device.is_cpu()) data->block->used(*stream, true, true);
   return tensor;
 }
 

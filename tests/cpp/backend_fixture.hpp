@@ -18,6 +18,10 @@
 #include <thread>
 #include <vector>
 
+// Only where the GPU is a simulated one (tests/sim_cuda): then a test can hold a stream up itself.
+extern "C" [[gnu::weak]] void* sim_hold(void* stream);
+extern "C" [[gnu::weak]] void sim_open(void* held);
+
 namespace penstock::backend::test {
 
 inline constexpr std::int64_t kSecond = 1'000'000'000;
@@ -138,12 +142,17 @@ class LongFills {
 };
 
 // Work on a stream that is not over until release(): on the host a task whose lane is held up,
-// which needs no worker; on a GPU long fills, which nothing can hurry.
+// which needs no worker; on a GPU long fills, which nothing can hurry, on a simulated one a kernel
+// that is held up.
 class SlowWork : private Lane {
  public:
   SlowWork(Backend& backend, StreamHandle stream) {
     if (is_host(backend)) {
       backend.launch(stream, std::make_unique<NoTask>(static_cast<Lane*>(this)));
+      return;
+    }
+    if (sim_hold != nullptr) {
+      gate_ = sim_hold(reinterpret_cast<void*>(stream));
       return;
     }
     static auto* fills = new LongFills(backend);
@@ -157,6 +166,10 @@ class SlowWork : private Lane {
   void release() {
     if (end_ || released_) return;
     released_ = true;
+    if (gate_ != nullptr) {
+      sim_open(gate_);
+      return;
+    }
     while (held_.load() == nullptr) std::this_thread::yield();
     held_.load()->run_on_lane();
   }
@@ -166,6 +179,7 @@ class SlowWork : private Lane {
   [[nodiscard]] bool is_inside() const override { return false; }
 
   std::optional<TestEvent> end_;  // on a GPU
+  void* gate_ = nullptr;          // on a simulated one
   bool released_ = false;
   std::atomic<host_detail::Strand*> held_{nullptr};
 };

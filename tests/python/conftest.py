@@ -8,6 +8,9 @@ import random
 import pytest
 from helpers import Gate
 
+from penstock import MediaError
+from penstock._demo._fetch import fetch
+
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", choices=["cpu", "cuda"], help="where the behaviour suite runs")
@@ -42,6 +45,31 @@ def gate():
     blocked = Gate()
     yield blocked
     blocked.open()
+
+
+@pytest.fixture
+def serve():
+    """Servers that are closed at the end."""
+    running = []
+
+    def add(server):
+        running.append(server)
+        return server
+
+    yield add
+    for server in running:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def real_clip():
+    """A real video of 132 frames, 1280 x 720."""
+    try:
+        return fetch(["bigbuckbunny"])[0]
+    except MediaError as error:
+        if os.environ.get("PENSTOCK_OFFLINE"):
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.hookimpl(hookwrapper=True)

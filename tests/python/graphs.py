@@ -1,4 +1,4 @@
-"""What tests of graphs share: sources and sinks that a test holds, and gates inside of operators."""
+"""What tests of graphs share: sources and sinks in both forms, and gates inside of operators."""
 
 from __future__ import annotations
 
@@ -89,3 +89,39 @@ def eventually(condition, seconds=PATIENCE_S):
             return False
         time.sleep(0.001)
     return True
+
+
+class Source(ps.Operator):
+    """Emits 0, 1, … in the explicit form."""
+
+    def setup(self, spec):
+        spec.output("out")
+        self.number = 0
+
+    def compute(self, inputs, outputs, context):
+        outputs.emit(self.number, "out")
+        self.number += 1
+
+
+class Gain(ps.Operator):
+    def setup(self, spec):
+        spec.input("in")
+        spec.output("out")
+        spec.param("gain", 2.0)
+
+    def compute(self, inputs, outputs, context):
+        outputs.emit(inputs.receive("in") * self.gain, "out")
+
+
+class Sink(ps.Operator):
+    """Appends what comes to ``found``."""
+
+    def __init__(self, app, found, **words):
+        super().__init__(app, **words)
+        self.found = found
+
+    def setup(self, spec):
+        spec.input("in")
+
+    def compute(self, inputs, outputs, context):
+        self.found.append(inputs.receive("in"))

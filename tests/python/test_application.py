@@ -6,41 +6,9 @@ import asyncio
 import threading
 
 import pytest
-from graphs import Gate, Meeting
+from graphs import Gain, Gate, Meeting, Sink, Source
 
 import penstock as ps
-
-
-class Source(ps.Operator):
-    def setup(self, spec):
-        spec.output("out")
-        self.number = 0
-
-    def compute(self, inputs, outputs, context):
-        outputs.emit(self.number, "out")
-        self.number += 1
-
-
-class Gain(ps.Operator):
-    def setup(self, spec):
-        spec.input("in")
-        spec.output("out")
-        spec.param("gain", 2.0)
-
-    def compute(self, inputs, outputs, context):
-        outputs.emit(inputs.receive("in") * self.gain, "out")
-
-
-class Sink(ps.Operator):
-    def __init__(self, app, found, **words):
-        super().__init__(app, **words)
-        self.found = found
-
-    def setup(self, spec):
-        spec.input("in")
-
-    def compute(self, inputs, outputs, context):
-        self.found.append(inputs.receive("in"))
 
 
 class App(ps.Application):

@@ -6,20 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from commands import penstock, programs
 
 import penstock as ps
-
-
-def penstock(*arguments, **words):
-    return subprocess.run(
-        [sys.executable, "-m", "penstock", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **words,
-    )
-
 
 HEAD = """
 import penstock as ps
@@ -36,12 +25,7 @@ def show(x, *, word="got"):
 
 @pytest.fixture
 def program(tmp_path):
-    def write(text, head=HEAD):
-        path = tmp_path / "program.py"
-        path.write_text(head + text)
-        return path
-
-    return write
+    return programs(tmp_path, HEAD)
 
 
 def test_version_and_help():

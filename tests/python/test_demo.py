@@ -19,7 +19,6 @@ import video  # noqa: E402
 import video_streams  # noqa: E402
 
 import penstock as ps  # noqa: E402
-from penstock._demo._fetch import fetch  # noqa: E402
 
 
 def open_target(path, source):
@@ -57,22 +56,12 @@ def psnr(a, b):
 
 
 @pytest.fixture(scope="module")
-def clip():
-    try:
-        return fetch(["bigbuckbunny"])[0]
-    except ps.MediaError as error:
-        if os.environ.get("PENSTOCK_OFFLINE"):
-            pytest.skip(str(error))
-        raise
-
-
-@pytest.fixture(scope="module")
-def reference(clip, tmp_path_factory):
+def reference(real_clip, tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "sequential.mp4"
-    return sequential(clip, path), decoded(path)
+    return sequential(real_clip, path), decoded(path)
 
 
-def encoded_by_demo(clip, target, monkeypatch):
+def encoded_by_demo(real_clip, target, monkeypatch):
     """Runs the example; the frames as its encoder got them, and what it returned."""
     frames = []
     write = video_streams.write
@@ -82,12 +71,12 @@ def encoded_by_demo(clip, target, monkeypatch):
         write(image, *rest)
 
     monkeypatch.setattr(video_streams, "write", keep)
-    return frames, video_streams.process(str(clip), str(target))
+    return frames, video_streams.process(str(real_clip), str(target))
 
 
-def test_every_frame_is_the_reference_frame_of_its_number(clip, reference, tmp_path, monkeypatch):
+def test_every_frame_is_the_reference_frame_of_its_number(real_clip, reference, tmp_path, monkeypatch):
     expected, _ = reference
-    frames, flight = encoded_by_demo(clip, tmp_path / "out.mp4", monkeypatch)
+    frames, flight = encoded_by_demo(real_clip, tmp_path / "out.mp4", monkeypatch)
     assert len(frames) == len(expected) == 132
     for index, frame in enumerate(frames):
         own = psnr(frame, expected[index])
@@ -98,28 +87,28 @@ def test_every_frame_is_the_reference_frame_of_its_number(clip, reference, tmp_p
     assert flight.peak >= 3
 
 
-def test_the_result_plays(clip, reference, tmp_path):
+def test_the_result_plays(real_clip, reference, tmp_path):
     _, expected = reference
-    video_streams.process(str(clip), str(tmp_path / "out.mp4"))
+    video_streams.process(str(real_clip), str(tmp_path / "out.mp4"))
     frames = decoded(tmp_path / "out.mp4")
     assert len(frames) == len(expected)
     assert min(psnr(ours, theirs) for ours, theirs in zip(frames, expected, strict=True)) >= 35
 
 
-def test_is_faster_than_the_sequential_program(clip, tmp_path):
+def test_is_faster_than_the_sequential_program(real_clip, tmp_path):
     theirs, ours = [], []
     for _ in range(5):
         begin = time.perf_counter()
-        sequential(clip, tmp_path / "sequential.mp4")
+        sequential(real_clip, tmp_path / "sequential.mp4")
         middle = time.perf_counter()
-        video_streams.process(str(clip), str(tmp_path / "ours.mp4"))
+        video_streams.process(str(real_clip), str(tmp_path / "ours.mp4"))
         theirs.append(middle - begin)
         ours.append(time.perf_counter() - middle)
     assert min(ours) < min(theirs), (ours, theirs)
 
 
 @pytest.mark.parametrize("program", ["whole", "one wait left out"])
-def test_a_wait_that_is_left_out_is_reported(clip, tmp_path, program):
+def test_a_wait_that_is_left_out_is_reported(real_clip, tmp_path, program):
     """Sharpening that does not name its input is not ordered behind the resize; the checker says so."""
     whole = (EXAMPLES / "video_streams.py").read_text()
     source = whole
@@ -137,7 +126,7 @@ def test_a_wait_that_is_left_out_is_reported(clip, tmp_path, program):
     path = tmp_path / "program.py"
     path.write_text(source)
     done = subprocess.run(
-        [sys.executable, str(path), str(clip), str(tmp_path / "out.mp4")],
+        [sys.executable, str(path), str(real_clip), str(tmp_path / "out.mp4")],
         env={**os.environ, "PENSTOCK_CHECK": "order"},
         capture_output=True,
         text=True,
@@ -154,9 +143,9 @@ def test_a_wait_that_is_left_out_is_reported(clip, tmp_path, program):
     assert "program.py:" in done.stderr
 
 
-def test_the_graph_gives_every_frame_of_the_reference(clip, reference):
+def test_the_graph_gives_every_frame_of_the_reference(real_clip, reference):
     expected, _ = reference
-    flow = ps.source(clip) >> ps.resize(size=video_streams.SIZE) >> video.sharpen
+    flow = ps.source(real_clip) >> ps.resize(size=video_streams.SIZE) >> video.sharpen
     count = 0
     for index, frame in enumerate(ps.iterate(flow)):
         own = psnr(frame, expected[index])
@@ -168,14 +157,14 @@ def test_the_graph_gives_every_frame_of_the_reference(clip, reference):
     assert count == len(expected)
 
 
-def test_the_graphs_video_plays_and_takes_no_longer_than_the_program_over_streams(clip, reference, tmp_path):
+def test_the_graphs_video_plays_and_takes_no_longer_than_the_program_over_streams(real_clip, reference, tmp_path):
     _, expected = reference
     before, now = [], []
     for _ in range(3):
         begin = time.perf_counter()
-        video_streams.process(str(clip), str(tmp_path / "streams.mp4"))
+        video_streams.process(str(real_clip), str(tmp_path / "streams.mp4"))
         middle = time.perf_counter()
-        ps.run(video.pipeline(clip, tmp_path / "graph.mp4"))
+        ps.run(video.pipeline(real_clip, tmp_path / "graph.mp4"))
         before.append(middle - begin)
         now.append(time.perf_counter() - middle)
     frames = decoded(tmp_path / "graph.mp4")

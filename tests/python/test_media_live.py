@@ -1,6 +1,5 @@
 """Network sources: HTTP and RTSP, cuts and returns."""
 
-import os
 import socket
 import time
 import traceback
@@ -11,7 +10,6 @@ import small_videos
 from watching import Seen, run_with_warnings, warned
 
 import penstock as ps
-from penstock._demo._fetch import fetch
 
 pytest.importorskip("av")
 
@@ -32,33 +30,9 @@ def big(tmp_path):
     return small_videos.write(tmp_path / "big.mp4", 50, (96, 128), draw=busy, options={"movflags": "faststart"})
 
 
-@pytest.fixture
-def serve():
-    """Servers that are closed at the end."""
-    running = []
-
-    def add(server):
-        running.append(server)
-        return server
-
-    yield add
-    for server in running:
-        server.close()
-
-
 def http(serve, path, **options):
     server = serve(servers.http_server({path.name: (path.read_bytes(), options)}))
     return server, server.url(path.name)
-
-
-@pytest.fixture(scope="module")
-def real_clip():
-    try:
-        return fetch(["bigbuckbunny"])[0]
-    except ps.MediaError as error:
-        if os.environ.get("PENSTOCK_OFFLINE"):
-            pytest.skip(str(error))
-        raise
 
 
 def test_a_real_clip_is_the_same_by_http_and_from_the_disk(serve, real_clip):

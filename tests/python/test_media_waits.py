@@ -24,20 +24,6 @@ def clip(tmp_path):
     return small_videos.write(tmp_path / "clip.ts", 50)
 
 
-@pytest.fixture
-def serve():
-    """Servers that are closed at the end."""
-    running = []
-
-    def add(server):
-        running.append(server)
-        return server
-
-    yield add
-    for server in running:
-        server.close()
-
-
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_server_that_never_answers_is_an_error_in_time(scheme):
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -1,23 +1,10 @@
 """The command penstock show: the graph of a program that is not run."""
 
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-
-
-def penstock(*arguments, **words):
-    return subprocess.run(
-        [sys.executable, "-m", "penstock", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **words,
-    )
-
+from commands import penstock, programs
 
 HEAD = """
 import penstock as ps
@@ -35,12 +22,7 @@ def show(x):
 
 @pytest.fixture
 def program(tmp_path):
-    def write(text, head=HEAD):
-        path = tmp_path / "program.py"
-        path.write_text(head + text)
-        return path
-
-    return write
+    return programs(tmp_path, HEAD)
 
 
 def names(done):

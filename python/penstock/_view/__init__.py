@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _run
-from .._flow import Flow, flows_of
+from .._flow import Flow, fed
 from .._node import Node, names_of_nodes
 from .._words import check_words
 from ..errors import GraphError
@@ -27,12 +27,7 @@ def view(flow: Any, *, port: int | None = None, name: str | None = None) -> Flow
     words = {"name": name}
     check_words("view", words)
     node = Node("view", Maker(port or 0), [{"name": "in"}], [{"name": "out"}], words)
-    senders = flows_of(flow)
-    if not senders:
-        raise GraphError("view: there is nothing to show; give it a flow")
-    for sender in senders:
-        node.connect("in", sender._node, sender._output)
-    return Flow(node)
+    return fed(node, flow, "show")
 
 
 class Maker:

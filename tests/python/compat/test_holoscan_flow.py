@@ -1,15 +1,12 @@
-"""Conditions, queues, errors and runs in Holoscan's words; the example; and that the core does without."""
+"""Conditions, queues, errors and runs in Holoscan's words; and that the core does without."""
 
 import datetime
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from helpers import check_python
 from holoscan_app import App, Rx, Through, Tx, ones, pipe
 
 import penstock as ps
@@ -25,8 +22,6 @@ from penstock.compat.holoscan.core import (
 )
 from penstock.compat.holoscan.operators import PingTensorRxOp, ProbeOp
 from penstock.compat.holoscan.resources import CudaStreamPool
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def run_source(*conditions, make=None, **options):
@@ -320,34 +315,7 @@ def test_ping_tensor_rx_and_probe_print(capfd):
     assert "probe message 1: 'a' shape=(2, 3) strides=(12, 4) dtype=float32 device=cpu data=0x" in out
 
 
-# The example, and the core alone.
-
-
-def run_python(*args):
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    return subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=100, env=env)
-
-
-@pytest.mark.parametrize(
-    ("flags", "stream", "has_streams"),
-    [((), "non-default", True), (("--default_stream",), "default", False), (("-c", "3"), "non-default", True)],
-)
-def test_the_example(flags, stream, has_streams):
-    done = run_python(str(ROOT / "examples" / "holoscan_streams.py"), *flags)
-    assert done.returncode == 0, done.stderr
-    last = 3 if "-c" in flags else 10
-    lines = done.stdout.splitlines()
-    assert lines.count(f"rx received {stream} CUDA stream from port 'in'") == last
-    assert f"rx received message {last}: Tensor key: '', shape: (2160)" in lines
-    assert f"rx received message {last + 1}" not in done.stdout
-    assert lines.count("type(tensor1)=<class 'numpy.ndarray'>") == last
-    assert ("Stream: 0x" in done.stdout, "Stream: none" in done.stdout) == (has_streams, not has_streams)
-
-
-def test_the_example_refuses_a_count_of_zero():
-    done = run_python(str(ROOT / "examples" / "holoscan_streams.py"), "-c", "0")
-    assert done.returncode != 0
-    assert "ValueError: count must be a positive integer" in done.stderr
+# The core alone.
 
 
 def test_the_core_does_not_import_compat():
@@ -358,8 +326,7 @@ def test_the_core_does_not_import_compat():
         for word in ("CudaStreamPool", "CountCondition", "OperatorSpec", "IOSpec", "Fragment"):
             assert not hasattr(penstock, word), word
     """
-    done = run_python("-c", textwrap.dedent(code))
-    assert done.returncode == 0, done.stderr
+    check_python(code)
     package = Path(ps.__file__).parent
     for file in package.rglob("*.py"):
         if "compat" not in file.relative_to(package).parts:

@@ -232,3 +232,20 @@ def test_plain_values_make_no_marks(name):
     print(len(seen), (simulated.calls("cudaStreamWaitEvent") - before) < 100)
     """
     assert run(program, name) == ["1000", "True"]
+
+
+def test_a_library_whose_cuda_does_not_work_is_left_alone():
+    program = """
+    def refuse(*args, **words):
+        raise RuntimeError("the driver is too old")
+    lib._C._cuda_getCurrentStream = lib._C._cuda_getCurrentRawStream = refuse
+    with ps.Stream("cuda"):
+        pass
+    @ps.operator
+    def numbers():
+        yield from range(5)
+    seen = []
+    ps.run(numbers() >> seen.append, device="cuda")
+    print(seen)
+    """
+    assert run(program, "torch") == ["[0,", "1,", "2,", "3,", "4]"]

@@ -1,0 +1,92 @@
+"""Copies between the host and a GPU, between GPUs, and what they wait for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import simulated
+from helpers import in_thread
+
+import penstock as ps
+
+NUMBERS = np.arange(2 * 6 * 8, dtype="int16").reshape(2, 6, 8)
+VIEWS = {
+    "whole": lambda x: x,
+    "rows with a pitch": lambda x: x[:, :, 1:5],
+    "steps": lambda x: x[:, ::2, ::3],
+    "backwards": lambda x: x[:, ::-1],
+    "a plane": lambda x: x[1],
+    "an element": lambda x: x[1, 2, 3],
+    "nothing": lambda x: x[:, 3:3],
+}
+
+
+@pytest.fixture(params=[0, 1], ids=["pageable in order", "pageable waits"])
+def pageable(request):
+    simulated.pageable_waits(request.param)
+    yield
+    simulated.pageable_waits(0)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_there_and_back(view, pageable, delays):
+    source = VIEWS[view](NUMBERS)
+    there = ps.as_tensor(source).to("cuda:1")
+    assert (there.device, there.shape, there.dtype) == ("cuda:1", source.shape, source.dtype)
+    np.testing.assert_array_equal(there.cpu().numpy(), source)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_of_a_gpus_tensor(view, pageable, delays):
+    whole = ps.as_tensor(NUMBERS).cuda()
+    np.testing.assert_array_equal(VIEWS[view](whole).cpu().numpy(), VIEWS[view](NUMBERS))
+    np.testing.assert_array_equal(VIEWS[view](whole).copy().cpu().numpy(), VIEWS[view](NUMBERS))
+    VIEWS[view](whole).copy_to(target := ps.zeros(VIEWS[view](NUMBERS).shape, "int16", device="cpu"))
+    np.testing.assert_array_equal(target.numpy(), VIEWS[view](NUMBERS))
+
+
+def test_between_two_gpus(delays):
+    first = ps.as_tensor(NUMBERS).to("cuda:0")
+    second = first.to("cuda:1")
+    assert second.device == "cuda:1"
+    np.testing.assert_array_equal(second.cpu().numpy(), NUMBERS)
+
+
+def test_the_same_device_is_the_same_tensor():
+    tensor = ps.as_tensor(NUMBERS).cuda()
+    assert tensor.to("cuda").data == tensor.data
+    assert tensor.cuda().data == tensor.data
+
+
+def test_a_copy_over_itself(delays):
+    tensor = ps.as_tensor(NUMBERS.ravel()).cuda()
+    tensor[:-3].copy_to(tensor[3:])
+    expected = NUMBERS.ravel().copy()
+    expected[3:] = NUMBERS.ravel()[:-3]
+    np.testing.assert_array_equal(tensor.cpu().numpy(), expected)
+
+
+def test_a_copy_to_the_host_waits_for_the_producer(stream):
+    memory = simulated.Memory(4096, 1, stream.handle)
+    simulated.delay(stream.handle, 20)
+    simulated.fill(stream.handle, memory.address, 2, 4096)
+    assert set(ps.as_tensor(memory).cpu().numpy().tolist()) == {2}
+
+
+def test_a_copy_of_a_gpus_tensor_waits_for_nothing():
+    """On the thread that calls it: with no stream current, and with one."""
+    own = ps.Stream("cuda")
+    with own:
+        tensor = ps.zeros((4096,), "uint8", device="cuda")
+    with simulated.held(own.handle):
+        simulated.fill(own.handle, tensor.data, 5, 4096)
+        ps.uses(tensor, own, write=True)
+        copied = in_thread(tensor.copy)
+        filled = in_thread(lambda: ps.zeros((4096,), "uint8", device="cuda"))
+    assert set(copied.cpu().numpy().tolist()) == {5}
+    assert set(filled.cpu().numpy().tolist()) == {0}
+
+
+def test_numpy_of_a_gpus_tensor_says_what_to_do():
+    with pytest.raises(ps.TensorError, match=r"cuda:0.*cpu\(\)"):
+        ps.as_tensor(NUMBERS).cuda().numpy()

@@ -1,0 +1,135 @@
+"""Arrays of other libraries on a GPU: whose stream waits for whom, and that no host thread does."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import raw_dlpack
+import simulated
+from helpers import eventually, in_thread
+
+import penstock as ps
+
+COUNT = 4096
+
+
+def values(tensor):
+    return set(np.unique(tensor.cpu().numpy()).tolist())
+
+
+def on(stream, body):
+    """Runs it with the stream current, in a thread of its own: a wait on the host is noticed, not hung in."""
+
+    def run():
+        with stream:
+            return body()
+
+    return in_thread(run)
+
+
+def test_what_is_pending_on_the_stream_that_is_named_is_waited_for(stream, delays):
+    memory = simulated.Memory(COUNT, 1, stream.handle)
+    own = ps.Stream("cuda")
+    before = simulated.calls(*simulated.SYNCHRONISE)
+    with simulated.held(stream.handle):
+        simulated.fill(stream.handle, memory.address, 2, COUNT)
+        copied = on(own, lambda: ps.as_tensor(memory).copy())
+        assert not own.query()
+    assert values(copied) == {2}
+    assert simulated.calls(*simulated.SYNCHRONISE) == before
+
+
+def test_without_a_stream_nothing_is_waited_for(stream):
+    memory = simulated.Memory(COUNT, 1)
+    with simulated.held(stream.handle):
+        simulated.fill(stream.handle, memory.address, 2, COUNT)
+        assert in_thread(lambda: values(ps.as_tensor(memory))) == {1}
+
+
+def test_the_legacy_stream_is_waited_for_by_its_number():
+    memory = simulated.Memory(COUNT, 1, simulated.LEGACY)
+    own = ps.Stream("cuda")
+    with simulated.held(simulated.LEGACY):
+        simulated.fill(simulated.LEGACY, memory.address, 2, COUNT)
+        copied = on(own, lambda: ps.as_tensor(memory).copy())
+        assert not own.query()
+    assert values(copied) == {2}
+
+
+def test_the_stream_it_came_from_waits_for_the_last_use(stream, delays):
+    memory = simulated.Memory(COUNT, 1, stream.handle)
+    own = ps.Stream("cuda")
+    with simulated.held(own.handle):
+        with own:
+            tensor = ps.as_tensor(memory)
+            copied = tensor.copy()
+        del tensor
+        gc.collect()
+        simulated.fill(stream.handle, memory.address, 9, COUNT)  # its owner goes on with it
+        simulated.delay(stream.handle, 5)
+        assert memory.peek() == {1}
+    assert values(copied) == {1}
+    stream.sync()
+    assert memory.peek() == {9}
+
+
+def test_the_owner_lives_until_the_last_use_is_over(stream):
+    memory = simulated.Memory(COUNT, 1, stream.handle)
+    alive = weakref.ref(memory)
+    own = ps.Stream("cuda")
+    with simulated.held(own.handle):
+        with own:
+            copied = ps.as_tensor(memory).copy()
+        del memory
+        gc.collect()
+        assert alive() is not None
+    own.sync()
+    assert eventually(lambda: gc.collect() is not None and alive() is None)
+    assert values(copied) == {1}
+
+
+def test_a_handle_that_is_used_again_is_another_stream():
+    """A stream that was destroyed, and one made in its place with the same handle."""
+    first = simulated.Stream()
+    memory = simulated.Memory(COUNT, 1, first.handle)
+    seen = ps.as_stream(first.handle)
+    with ps.Stream("cuda"):
+        assert values(ps.as_tensor(memory)) == {1}
+    del seen
+    first.close()
+    second = simulated.Stream()
+    assert second.handle == first.handle
+    own = ps.Stream("cuda")
+    other = simulated.Memory(COUNT, 1, second.handle)
+    with simulated.held(second.handle):
+        simulated.fill(second.handle, other.address, 2, COUNT)
+        copied = on(own, lambda: ps.as_tensor(other).copy())
+        assert not own.query()
+    assert values(copied) == {2}
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_capsules_of_a_gpu(versioned, stream):
+    memory = simulated.Memory(24, 3)
+    producer = raw_dlpack.Producer(device=(2, 0), versioned=versioned, data=memory.address, device_type=2, device_id=0)
+    own = ps.Stream("cuda")
+    with own:
+        tensor = ps.as_tensor(producer)
+    assert (tensor.data, tensor.device, tensor.shape) == (memory.address, "cuda:0", (4, 6))
+    assert values(tensor) == {3}
+    asked = [keywords.get("stream") for keywords in producer.asked]
+    assert own.handle in asked, "the producer is told on which stream it will be used"
+    del tensor
+    assert eventually(lambda: producer.export.deletes == 1)
+
+
+def test_host_memory_said_to_be_a_gpus():
+    producer = raw_dlpack.Producer(device=(2, 0), device_type=2, device_id=0)
+    with pytest.raises(ps.TensorError, match="cuda:0 but 0x[0-9a-f]+ is host memory"):
+        ps.as_tensor(producer)
+    there = raw_dlpack.Producer(device=(2, 7), device_type=2, device_id=7)
+    with pytest.raises(ps.TensorError, match="device_id 7"):
+        ps.as_tensor(there)
