@@ -35,8 +35,9 @@ class Stream : public RefCounted<Stream> {
   [[nodiscard]] Point use(std::int64_t bytes = 0);
   /// The point of work that others enqueue from now on, `bytes` of it.
   [[nodiscard]] Point use_open(std::int64_t bytes = 0);
-  /// A mark that covers all that is on the stream.
-  [[nodiscard]] Ref<Mark> mark() { return slot_->mark(foreign_); }
+  /// A mark that covers all that is on the stream. On a GPU whoever has the handle puts work on it
+  /// unseen, on streams of ours too.
+  [[nodiscard]] Ref<Mark> mark() { return slot_->mark(foreign_ || !device_.is_cpu()); }
   /// The work that comes after this call is ordered behind the point. No call if it is already.
   void wait(Point point);
   void wait(const Mark& mark);

@@ -341,7 +341,8 @@ void Runner::note_tensors(const graph::Activation& activation) {
     for (const MessageRef& message : activation.port(p)) note(message, inputs[p].is_written);
   }
   for (const graph::Staged& staged : activation.outputs) {
-    if (!staged.message->stream) note(staged.message, true);
+    const Ref<order::Stream>& named = staged.message->stream;
+    if (!named || named.get() == stream_.get()) note(staged.message, true);
   }
 }
 

@@ -70,6 +70,46 @@ struct Sink : ps::Operator {
   long long cycles;
 };
 
+// Launches on its own stream and says nothing: what it makes, and a scratch tensor that it drops.
+struct SilentSource : ps::Operator {
+  void setup(ps::Spec& spec) override { spec.output("out").type<ps::Tensor>(); }
+  void compute(ps::Inputs&, ps::Outputs& outputs, ps::Context& context) override {
+    const ps::Stream stream = context.stream();
+    const ps::Tensor scratch = new_tensor(stream);
+    ps::Tensor made = new_tensor(stream);
+    spin_fill(stream.handle(), numbers_of(made), number++, kNumbers, kSlow);
+    spin_fill(stream.handle(), numbers_of(scratch), -1, kNumbers, 0);
+    outputs.emit(std::move(made));
+  }
+  int number = 0;
+};
+
+struct SilentSink : ps::Operator {
+  SilentSink(std::atomic<int>* s, int* w) : seen(s), wrong(w) {}
+  void setup(ps::Spec& spec) override { spec.input("in").type<ps::Tensor>(); }
+  void compute(ps::Inputs& inputs, ps::Outputs&, ps::Context& context) override {
+    const auto tensor = inputs.receive<ps::Tensor>();
+    spin_check(context.stream().handle(), numbers_of(*tensor), seen->fetch_add(1), kNumbers, kSlow,
+               wrong);
+  }
+  std::atomic<int>* seen;
+  int* wrong;
+};
+
+class SilentApp : public ps::Application {
+ public:
+  explicit SilentApp(int frames) : frames_(frames) { wrong.sync(); }
+  void compose() override {
+    const auto source = make_operator<SilentSource>({.name = "source", .count = frames_});
+    add_flow(source, make_operator<SilentSink>("sink", &seen, numbers_of(wrong)));
+  }
+  std::atomic<int> seen{0};
+  ps::Tensor wrong = ps::Tensor::zeros({1}, ps::i32, {}, ps::Device::cuda());
+
+ private:
+  int frames_;
+};
+
 class App : public ps::Application {
  public:
   explicit App(int frames, Unnamed* unnamed = nullptr, bool sync_context = false,
@@ -114,6 +154,20 @@ TEST_CASE("gpu: a chain of C++ operators is in order however it shares streams [
        {ps::StreamPolicy::per_operator, ps::StreamPolicy::chain, ps::StreamPolicy::single}) {
     App app(200);
     check_run(app, 200, streams);
+  }
+}
+
+TEST_CASE("gpu: what operators launch on their own streams is in order without a word [gpu]") {
+  if (!has_gpu()) return;
+  for (const auto streams : {ps::StreamPolicy::per_operator, ps::StreamPolicy::chain}) {
+    SilentApp app(200);
+    ps::RunOptions options;
+    options.streams = streams;
+    options.device = ps::Device::cuda();
+    app.run(options);
+    CHECK(app.seen == 200);
+    const ps::Tensor found = app.wrong.to(ps::Device::cpu());
+    CHECK(*numbers_of(found) == 0);
   }
 }
 

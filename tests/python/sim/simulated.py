@@ -34,17 +34,16 @@ def _own(name, result, *arguments):
 _handle, _long, _int, _size = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_size_t
 _calls = _own("sim_calls", _long, ctypes.c_char_p)
 _function = _own("sim_function", _handle, ctypes.c_char_p)
-_hold = _own("sim_hold", _handle, _handle)
+hold = _own("sim_hold", _handle, _handle)  # until _open(), or for ever
 _open = _own("sim_open", None, _handle)
 _delay = _own("sim_delay", _int, _handle, _long)
 _fault = _own("sim_fault", _int, _handle, _int)
-_set_memory = _own("sim_set_memory", None, _int, _size)
+set_memory = _own("sim_set_memory", None, _int, _size)
 memory_used = _own("sim_memory_used", _size, _int)
 pending = _own("sim_pending", _long, _int)
 contexts = _own("sim_contexts", _int)
 seed = _own("sim_seed", None, ctypes.c_ulong)
 pageable_waits = _own("sim_pageable_waits", None, _int)
-set_memory = _set_memory
 
 
 def calls(*names):
@@ -85,7 +84,7 @@ def copy(stream, target, source, count):
 @contextlib.contextmanager
 def held(stream):
     """A kernel that runs as long as the block."""
-    handle = _hold(stream)
+    handle = hold(stream)
     assert handle
     try:
         yield

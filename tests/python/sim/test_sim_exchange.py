@@ -111,6 +111,27 @@ def test_a_handle_that_is_used_again_is_another_stream():
     assert values(copied) == {2}
 
 
+def test_what_others_queue_on_a_stream_of_ours_by_its_handle():
+    own, other = ps.Stream("cuda"), ps.Stream("cuda")
+    with own:
+        tensor = ps.zeros((COUNT,), "uint8", device="cuda")
+    own.sync()
+    memory = simulated.Memory(COUNT)
+    with simulated.held(own.handle):
+        assert not own.query()
+        moment = own.record()
+        assert not moment.query()
+        other.wait(own)
+        assert not other.query()
+        simulated.fill(own.handle, memory.address, 3, COUNT)
+        simulated.delay(own.handle, 5)
+    own.sync()
+    assert memory.peek() == {3}
+    assert moment.query()
+    other.sync()
+    del tensor
+
+
 @pytest.mark.parametrize("versioned", [True, False])
 def test_capsules_of_a_gpu(versioned, stream):
     memory = simulated.Memory(24, 3)

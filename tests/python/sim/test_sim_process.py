@@ -98,7 +98,7 @@ def test_an_exit_with_work_in_flight(how):
         program(f"""
         stream = ps.Stream("cuda")
         memory = simulated.Memory(4096, 0, stream.handle)
-        handle = simulated._hold(stream.handle)
+        simulated.hold(stream.handle)
         with stream:
             tensor = ps.as_tensor(memory)
             copied = tensor.copy()
