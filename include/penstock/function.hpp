@@ -134,12 +134,13 @@ class Argument {
     port.optional(kIsOptional<Plain>).writes(kIsWritten);
   }
 
-  void receive(Inputs& inputs, std::size_t port, std::size_t count, bool is_list) {
+  void receive(Inputs& inputs, std::size_t port, bool is_list) {
     if constexpr (kIsVector<Plain>) {
       if (is_list) {
-        list_.emplace().reserve(count);
-        for (std::size_t i = 0; i < count; ++i) {
-          const BorrowedMessage message(inputs.borrow_at(port));
+        const auto all = inputs.borrow_all_at(port);
+        list_.emplace().reserve(all.size());
+        for (MessageData* held : all) {
+          const BorrowedMessage message(held);
           list_->push_back(value_of<typename Plain::value_type>(message.get()));
         }
         return;
@@ -207,10 +208,9 @@ class FunctionOperator final : public Operator {
   }
 
   void compute(Inputs& inputs, Outputs& outputs, Context& context) override {
-    const std::size_t count = is_list_ && kPorts > 0 ? list_size(inputs) : 1;
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       std::tuple<Argument<Parameter<I>>...> arguments{make_argument<I>(context)...};
-      (receive<I>(std::get<I>(arguments), inputs, count), ...);
+      (receive<I>(std::get<I>(arguments), inputs), ...);
       if constexpr (std::is_void_v<Result>) {
         std::invoke(function_, std::get<I>(arguments).get()...);
       } else {
@@ -295,7 +295,6 @@ class FunctionOperator final : public Operator {
     }
   }
 
-  std::size_t list_size(const Inputs& inputs) const { return inputs.size_at(0); }
   template <std::size_t I>
   static auto make_argument([[maybe_unused]] Context& context) {
     if constexpr (kIsContext<Parameter<I>>) {
@@ -305,9 +304,9 @@ class FunctionOperator final : public Operator {
     }
   }
   template <std::size_t I>
-  void receive(Argument<Parameter<I>>& argument, Inputs& inputs, std::size_t count) {
+  void receive(Argument<Parameter<I>>& argument, Inputs& inputs) {
     if constexpr (!kIsContext<Parameter<I>>) {
-      argument.receive(inputs, port_of<I>(), count, is_list_);
+      argument.receive(inputs, port_of<I>(), is_list_);
     }
   }
 

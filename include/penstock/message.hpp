@@ -47,8 +47,9 @@ using Metadata = std::map<std::string, MetadataValue, std::less<>>;
 /// What the library has to know of a type of values.
 struct ValueType {
   const std::type_info* info;
+  /// nullptr if there is nothing to do.
   void (*destroy)(void* storage) noexcept;
-  /// The value as a tensor, nullptr if it is none.
+  /// The value as a tensor, nullptr if it is none; itself nullptr if none ever is.
   const Tensor* (*tensor)(const void* storage) noexcept;
   /// Calls back for each tensor of a value that is not one itself; nullptr if it has none.
   void (*tensors)(const void* storage, void (*visit)(void* context, const Tensor&),
@@ -82,14 +83,14 @@ void destroy_value(void* storage) noexcept {
   }
 }
 
+inline const Tensor* tensor_in(const void* storage) noexcept {
+  return &value_at<Tensor>(const_cast<void*>(storage));
+}
+
 template <class T>
-const Tensor* tensor_of(const void* storage) noexcept {
-  if constexpr (std::is_same_v<T, Tensor>) {
-    return &value_at<T>(const_cast<void*>(storage));
-  } else {
-    static_cast<void>(storage);
-    return nullptr;
-  }
+constexpr auto destroyer_of() -> decltype(ValueType::destroy) {
+  if constexpr (kIsInline<T> && std::is_trivially_destructible_v<T>) return nullptr;
+  return &destroy_value<T>;
 }
 
 // Values that say which tensors they hold, and vectors of tensors.
@@ -117,7 +118,9 @@ constexpr auto visitor_of() -> decltype(ValueType::tensors) {
 }
 
 template <class T>
-inline const ValueType value_type{&typeid(T), &destroy_value<T>, &tensor_of<T>, visitor_of<T>()};
+inline const ValueType value_type{&typeid(T), destroyer_of<T>(),
+                                  std::is_same_v<T, Tensor> ? &tensor_in : nullptr,
+                                  visitor_of<T>()};
 
 /// "TensorMap", "std::string": a type's name for messages and ports.
 [[nodiscard]] PENSTOCK_API std::string type_name(const std::type_info& type);
@@ -131,15 +134,17 @@ class PENSTOCK_API Message {
   /// A message of its own with that value.
   template <class T>
   [[nodiscard]] static Message of(T value) {
-    Message message(allocate());
-    void* storage = message.storage();
+    void* storage = nullptr;
     if constexpr (detail::kIsInline<T>) {
+      Message message(allocate(detail::value_type<T>, storage));
       new (storage) T(std::move(value));
+      return message;
     } else {
-      new (storage) T*(new T(std::move(value)));
+      auto held = std::make_unique<T>(std::move(value));
+      Message message(allocate(detail::value_type<T>, storage));
+      new (storage) T*(held.release());
+      return message;
     }
-    message.set_type(detail::value_type<T>);
-    return message;
   }
   explicit Message(MessageData* adopted) : data_(adopted) {}
   Message(const Message& other);
@@ -157,8 +162,8 @@ class PENSTOCK_API Message {
   template <class T>
   [[nodiscard]] const T* get_if() const {
     if constexpr (std::is_same_v<T, Tensor>) return tensor();
-    if (data_ == nullptr || !has_type(typeid(T))) return nullptr;
-    return &detail::value_at<T>(storage());
+    void* value = find(typeid(T));
+    return value == nullptr ? nullptr : &detail::value_at<T>(value);
   }
   /// The value; ArgumentTypeError that names both types if it is of another.
   template <class T>
@@ -184,10 +189,10 @@ class PENSTOCK_API Message {
   [[nodiscard]] MessageData* leak() { return std::exchange(data_, nullptr); }
 
  private:
-  [[nodiscard]] static MessageData* allocate();
-  [[nodiscard]] void* storage() const;
-  void set_type(const ValueType& type);
-  [[nodiscard]] bool has_type(const std::type_info& type) const;
+  /// Its value is to be put into `storage`.
+  [[nodiscard]] static MessageData* allocate(const ValueType& type, void*& storage);
+  /// Where the value is; nullptr if it is of another type.
+  [[nodiscard]] void* find(const std::type_info& type) const;
   [[noreturn]] void refuse(const std::type_info& wanted) const;
   void release();
 

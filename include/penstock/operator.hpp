@@ -97,6 +97,8 @@ class PENSTOCK_API Inputs {
   [[nodiscard]] Message receive_at(std::size_t port);
   /// The same without a reference, for the time of the call; nullptr when there is none.
   [[nodiscard]] MessageData* borrow_at(std::size_t port);
+  /// All that came on the port in this activation.
+  [[nodiscard]] std::span<MessageData* const> borrow_all_at(std::size_t port) const;
   /// How many receive() gives in this activation; an empty one on an optional input counts.
   [[nodiscard]] std::size_t size(std::string_view port = {}) const;
   [[nodiscard]] std::size_t size_at(std::size_t port) const;
@@ -119,17 +121,18 @@ class PENSTOCK_API Outputs {
   /// A value, or a Message. GraphError for an unknown port and for an empty message.
   template <class T>
   void emit(T value, std::string_view port = {}) {
-    emit_message(find(port), make_message(std::move(value)), nullptr);
+    emit_at(find(port), std::move(value));
   }
   /// The same, with its work on that stream: consumers wait for what is queued there.
   template <class T>
   void emit(T value, std::string_view port, const Stream& stream) {
-    emit_message(find(port), make_message(std::move(value)), &stream);
+    const std::size_t index = find(port);
+    emit_message(index, make_message(std::move(value)).leak(), &stream);
   }
   /// The same by the number of the port, in the order of setup().
   template <class T>
   void emit_at(std::size_t port, T value) {
-    emit_message(port, make_message(std::move(value)), nullptr);
+    emit_message(port, make_message(std::move(value)).leak(), nullptr);
   }
   /// In a batch: nothing for the port's next item.
   void skip(std::string_view port = {});
@@ -148,7 +151,8 @@ class PENSTOCK_API Outputs {
     }
   }
   [[nodiscard]] std::size_t find(std::string_view port) const;
-  void emit_message(std::size_t port, Message message, const Stream* stream);
+  /// Takes the reference over.
+  void emit_message(std::size_t port, MessageData* message, const Stream* stream);
 
   graph::Activation* activation_ = nullptr;
   const std::vector<PortSpec>* ports_ = nullptr;

@@ -8,13 +8,13 @@
 namespace penstock::graph {
 
 void Activation::emit(std::uint32_t port, MessageRef message, std::size_t item) {
-  const auto place = static_cast<std::uint32_t>(item < leads_.size() ? item : 0);
+  const auto place = static_cast<std::uint32_t>(item < items() ? item : 0);
   const MessageData* from = lead(item);
-  if (message->ref_count() > 1) {
+  if (message->ref_count() > 1) [[unlikely]] {
     // Others see it too: it goes on as it is, once, or as a new message with the same value.
     const bool is_first = std::ranges::find(outputs, message, &Staged::message) == outputs.end();
     if (message.get() == from && is_first) {
-      outputs.push_back({port, std::move(message), place});
+      outputs.push_back({std::move(message), port, place});
       return;
     }
     message = MessageData::share(*message);
@@ -26,7 +26,7 @@ void Activation::emit(std::uint32_t port, MessageRef message, std::size_t item) 
     message->weight = MessageData::kWhole;
     message->born_ns = now_ns();
   }
-  outputs.push_back({port, std::move(message), place});
+  outputs.push_back({std::move(message), port, place});
 }
 
 std::size_t Activation::lead_port() const {
@@ -43,12 +43,6 @@ void Activation::replace(const MessageRef& item, MessageRef with) {
     if (lead == item.get()) lead = with.get();
   }
   items_[static_cast<std::size_t>(&item - items_.data())] = std::move(with);
-}
-
-void Activation::drop_inputs() {
-  items_.clear();
-  first_.clear();
-  leads_.clear();
 }
 
 void Activation::clear() {

@@ -2,7 +2,7 @@
 // time and is used again, so that a run allocates nothing.
 #pragma once
 
-#include "graph/message_data.hpp"
+#include "graph/message_list.hpp"
 
 #include <cstdint>
 #include <exception>
@@ -14,8 +14,8 @@ namespace penstock::graph {
 using MessageRef = Ref<MessageData>;
 
 struct Staged {
-  std::uint32_t port;
   MessageRef message;
+  std::uint32_t port = 0;
   /// Of a batch: whose result it is.
   std::uint32_t item = 0;
 };
@@ -30,17 +30,24 @@ class Activation {
  public:
   // What came in. A null message: nothing on an optional input.
   [[nodiscard]] std::span<const MessageRef> port(std::size_t index) const {
+    if (is_plain_) return items_;
     return {items_.data() + first_[index], items_.data() + first_[index + 1]};
   }
-  [[nodiscard]] std::size_t ports() const { return first_.empty() ? 0 : first_.size() - 1; }
+  [[nodiscard]] std::size_t ports() const {
+    if (is_plain_) return 1;
+    return first_.empty() ? 0 : first_.size() - 1;
+  }
   /// The message whose origin the results have: of item `item` of a batch, or the only one.
   [[nodiscard]] const MessageData* lead(std::size_t item = 0) const {
+    if (is_plain_) return item < items_.size() ? items_[item].get() : nullptr;
     return item < leads_.size() ? leads_[item] : nullptr;
   }
   /// The port that the lead came on.
   [[nodiscard]] std::size_t lead_port() const;
   /// A port has several messages for one result.
-  [[nodiscard]] bool has_several() const { return leads_.size() == 1 && items_.size() > ports(); }
+  [[nodiscard]] bool has_several() const {
+    return !is_plain_ && leads_.size() == 1 && items_.size() > ports();
+  }
   [[nodiscard]] bool may_hold_tensors() const {
     for (const MessageRef& item : items_) {
       if (item && item->may_hold_tensors()) return true;
@@ -48,7 +55,10 @@ class Activation {
     return false;
   }
   /// Items of a batch; 1 otherwise, also for a source.
-  [[nodiscard]] std::size_t items() const { return leads_.empty() ? 1 : leads_.size(); }
+  [[nodiscard]] std::size_t items() const {
+    if (is_plain_) return items_.size();
+    return leads_.empty() ? 1 : leads_.size();
+  }
 
   // What goes out.
   /// A message without an origin gets that of the activation's lead (of item `item`).
@@ -59,19 +69,22 @@ class Activation {
   // For whoever fills it: ports in turn, the items of each; then the leads.
   void clear();
   void begin_port() { first_.push_back(static_cast<std::uint32_t>(items_.size())); }
-  void add(MessageRef message) { items_.push_back(std::move(message)); }
+  void add(MessageRef message) { items_.push(std::move(message)); }
   void end_ports() { begin_port(); }
   /// One of what was added.
   void add_lead(MessageData* message) { leads_.push_back(message); }
-  /// One message on one port, which is the lead.
-  void set_single(MessageRef message) {
-    leads_.push_back(message.get());
-    items_.push_back(std::move(message));
-    first_.assign({0, 1});
+  /// All at once: messages on one port, an item each. Leaves memory to be filled again.
+  void swap_items(MessageList& messages) {
+    items_.swap(messages);
+    is_plain_ = true;
   }
-  [[nodiscard]] std::span<MessageRef> all() { return items_; }
+  void drop_inputs() {
+    items_.clear();
+    is_plain_ = false;
+    first_.clear();
+    leads_.clear();
+  }
   [[nodiscard]] std::span<const MessageRef> all() const { return items_; }
-  void drop_inputs();
   /// Another message in place of one that came in.
   void replace(const MessageRef& item, MessageRef with);
 
@@ -94,7 +107,8 @@ class Activation {
   std::int64_t begun_ns = 0;
 
  private:
-  std::vector<MessageRef> items_;
+  MessageList items_;
+  bool is_plain_ = false;  // one port, and each of its messages leads an item
   std::vector<std::uint32_t> first_;
   std::vector<MessageData*> leads_;
 };

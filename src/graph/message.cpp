@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -84,6 +85,12 @@ struct MessagePool {
     return message;
   }
 
+  void put_away() {
+    if (full != nullptr) give(full);
+    full = std::exchange(free, nullptr);
+    count = 0;
+  }
+
   bool refill() {
     if (full == nullptr) {
       const std::lock_guard guard(shared().lock);
@@ -98,11 +105,8 @@ struct MessagePool {
   }
 
   void put(MessageData* message) {
-    if (count == kBatch) {
-      if (full != nullptr) give(full);
-      full = free;
-      free = nullptr;
-      count = 0;
+    if (count == kBatch) [[unlikely]] {
+      put_away();
     }
     message->next = free;
     free = message;
@@ -136,30 +140,39 @@ Ref<MessageData> MessageData::share(MessageData& other) {
 }
 
 void MessageData::dispose() {
-  clear();
+  if (holds_something()) [[unlikely]] {
+    drop_held();
+  }
+  type = nullptr;
+  ready = {};
+  is_borrowed = false;
+  origin = {};
+  weight = kWhole;
+  time_ns = -1;
+  born_ns = 0;
+  is_given = false;
   pool.put(this);
+}
+
+bool MessageData::holds_something() const {
+  return (type != nullptr && type->destroy != nullptr) || sharer || stream || metadata;
+}
+
+void MessageData::drop_held() {
+  become_gap();
+  metadata.reset();
 }
 
 void MessageData::become_gap() {
   if (sharer) {
     sharer = {};
-  } else if (type != nullptr) {
+  } else if (type != nullptr && type->destroy != nullptr) {
     type->destroy(storage);
   }
   type = nullptr;
   stream = {};
   ready = {};
   is_borrowed = false;
-}
-
-void MessageData::clear() {
-  become_gap();
-  origin = {};
-  weight = kWhole;
-  time_ns = -1;
-  born_ns = 0;
-  if (metadata) metadata.reset();
-  is_given = false;
 }
 
 void MessageData::inherit(const MessageData& other) {
@@ -174,12 +187,16 @@ Message::Message(const Message& other) : data_(other.data_) {
   if (data_ != nullptr) data_->retain();
 }
 void Message::release() { data_->release(); }
-MessageData* Message::allocate() { return MessageData::allocate(); }
-void* Message::storage() const { return const_cast<void*>(data_->value()); }
-void Message::set_type(const ValueType& type) { data_->type = &type; }
+MessageData* Message::allocate(const ValueType& type, void*& storage) {
+  MessageData* data = MessageData::allocate();
+  data->type = &type;
+  storage = data->storage;
+  return data;
+}
 
-bool Message::has_type(const std::type_info& type) const {
-  return data_->type != nullptr && *data_->type->info == type;
+void* Message::find(const std::type_info& type) const {
+  if (data_ == nullptr || data_->type == nullptr || *data_->type->info != type) return nullptr;
+  return const_cast<void*>(data_->value());
 }
 void Message::refuse(const std::type_info& wanted) const {
   throw_error<ArgumentTypeError>("message: the value is {}, expected {}",

@@ -42,7 +42,7 @@ class MessageData : public RefCounted<MessageData> {
   void dispose();
   [[nodiscard]] bool is_gap() const { return type == nullptr; }
   [[nodiscard]] const Tensor* tensor() const {
-    return type == nullptr ? nullptr : type->tensor(value());
+    return type == nullptr || type->tensor == nullptr ? nullptr : type->tensor(value());
   }
   /// Where the value is: here, or in the message that it is shared with.
   [[nodiscard]] const void* value() const { return sharer ? sharer->storage : storage; }
@@ -100,7 +100,8 @@ class MessageData : public RefCounted<MessageData> {
   friend struct MessagePool;
   MessageData() = default;
   ~MessageData() = default;
-  void clear();
+  [[nodiscard]] bool holds_something() const;
+  void drop_held();
 };
 
 }  // namespace penstock

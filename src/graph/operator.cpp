@@ -30,6 +30,20 @@ std::size_t find_named(const std::string& owner, const char* kind,
                           list, nearest(name, names));
 }
 
+// Its work is on the stream that was named, or on the operator's own.
+void set_stream(graph::MessageRef& message, const Stream* named, const Stream* own) {
+  const bool is_alone = message->ref_count() == 1;
+  if (named != nullptr) {
+    message->for_each_tensor(
+        [&](const Tensor& tensor) { uses(tensor, *named, !tensor.readonly()); });
+  } else if (!is_alone) {
+    return;
+  }
+  if (!is_alone) message = MessageData::share(*message);
+  const Stream& behind = named != nullptr ? *named : *own;
+  message->stream = Ref<order::Stream>::share(&behind.impl());
+}
+
 }  // namespace
 
 PortWords& PortWords::type(std::string name) {
@@ -100,6 +114,13 @@ MessageData* Inputs::borrow_at(std::size_t port) {
   return next_[port] == messages.size() ? nullptr : messages[next_[port]++].get();
 }
 
+// A reference is its pointer.
+std::span<MessageData* const> Inputs::borrow_all_at(std::size_t port) const {
+  static_assert(sizeof(graph::MessageRef) == sizeof(MessageData*));
+  const auto messages = activation_->port(port);
+  return {reinterpret_cast<MessageData* const*>(messages.data()), messages.size()};
+}
+
 std::size_t Inputs::size(std::string_view port) const { return size_at(find(port)); }
 std::size_t Inputs::size_at(std::size_t port) const { return activation_->port(port).size(); }
 
@@ -123,26 +144,18 @@ void Outputs::skip_at(std::size_t port) {
   if (is_batch_) ++next_[port];
 }
 
-void Outputs::emit_message(std::size_t port, Message message, const Stream* stream) {
-  if (!message || message.data()->is_gap()) {
+void Outputs::emit_message(std::size_t port, MessageData* message, const Stream* stream) {
+  auto ref = graph::MessageRef::adopt(message);
+  if (!ref || ref->is_gap()) {
     throw_error<GraphError>("{}: emit: the message is empty; to emit nothing, don't call emit",
                             *name_);
   }
-  graph::MessageRef ref = graph::MessageRef::adopt(message.leak());
   const std::size_t item = is_batch_ ? next_[port]++ : 0;
   if (item >= activation_->items()) {
     throw_error<GraphError>("{}: {} results on \"{}\" for a batch of {}; emit one for each item",
                             *name_, item + 1, (*ports_)[port].name, activation_->items());
   }
-  const Stream* behind = stream != nullptr ? stream : stream_;
-  const bool is_own = ref->ref_count() == 1;
-  if (stream != nullptr) {
-    ref->for_each_tensor([&](const Tensor& tensor) { uses(tensor, *stream, !tensor.readonly()); });
-  }
-  if (behind != nullptr && (stream != nullptr || is_own)) {
-    if (!is_own) ref = MessageData::share(*ref);
-    ref->stream = Ref<order::Stream>::share(&behind->impl());
-  }
+  if (stream != nullptr || stream_ != nullptr) set_stream(ref, stream, stream_);
   activation_->emit(static_cast<std::uint32_t>(port), std::move(ref), item);
 }
 

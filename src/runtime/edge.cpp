@@ -3,6 +3,7 @@
 #include "base/time.hpp"
 #include "runtime/node.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace penstock::runtime {
@@ -99,6 +100,23 @@ void Edge::push(MessageRef message) {
   ring_.push(message.leak());
 }
 
+std::size_t Edge::push_some(std::span<graph::Staged> results) {
+  if (policy_ != Policy::block || cancelled_.load(std::memory_order_relaxed)) return 0;
+  const std::size_t count = std::min(results.size(), ring_.room());
+  if (count == 0) return 0;
+  add(passed_, static_cast<std::int64_t>(count));
+  add(looks_, static_cast<std::int64_t>(count));
+  add(depths_, static_cast<std::int64_t>((2 * ring_.size() + count + 1) * count / 2));
+  if (arrivals_) {
+    const std::int64_t now = now_ns();
+    for (std::uint64_t n = ring_.pushed(); n != ring_.pushed() + count; ++n) {
+      arrivals_[n % ring_.capacity()].store(now, std::memory_order_relaxed);
+    }
+  }
+  ring_.push_all(count, [next = results.data()]() mutable { return next++->message.leak(); });
+  return count;
+}
+
 // Whoever joins downstream has to know. Others may hold the message too: the gap is a new one.
 void Edge::drop(MessageData* message, std::uint64_t place) {
   const MessageRef dropped = MessageRef::adopt(message);
@@ -136,6 +154,22 @@ MessageRef Edge::pop() {
     drops_.fetch_add(1, std::memory_order_relaxed);
     if (carries_gaps_) return MessageData::gap_for(*message);
   }
+}
+
+bool Edge::pop_some(graph::MessageList& into, std::size_t most) {
+  if (policy_ != Policy::block || max_age_ns >= 0) return false;
+  if (arrivals_) {
+    arrival_ns_ = arrivals_[ring_.popped() % ring_.capacity()].load(std::memory_order_relaxed);
+  }
+  most = std::min(most, ring_.ready());
+  auto take = [to = into.reserve(most)](MessageData* message) mutable {
+    if (message->is_gap()) return false;
+    *to++ = MessageRef::adopt(message);
+    return true;
+  };
+  const std::size_t count = ring_.pop_while(most, take);
+  into.add(count);
+  return count > 0;
 }
 
 MessageRef Edge::pop_ring() {

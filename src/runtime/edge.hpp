@@ -10,12 +10,15 @@
 // while waits are long, else every 16th.
 #pragma once
 
+#include "graph/activation.hpp"
 #include "graph/plan.hpp"
 #include "runtime/ring.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace penstock::runtime {
 
@@ -32,12 +35,18 @@ class Edge {
   [[nodiscard]] bool can_push();
   /// After can_push() said true, at once.
   void push(MessageRef message);
+  /// Takes as many of these results, in one go, as there is room for; how many. None where a full
+  /// edge drops.
+  [[nodiscard]] std::size_t push_some(std::span<graph::Staged> results);
   void close() { closed_.store(true); }
 
   // The consumer's side.
   /// Empty if nothing is there now; drops what is too old.
   [[nodiscard]] MessageRef pop();
-  /// When the last one popped was pushed, if keep_arrivals() was called.
+  /// Adds what is there, in one go: at most `most`, and nothing from the next gap on. False if none
+  /// was, or where each has to be looked at: then pop() tells.
+  [[nodiscard]] bool pop_some(graph::MessageList& into, std::size_t most);
+  /// When what was popped last, or the first of several, was pushed, if keep_arrivals() was called.
   [[nodiscard]] std::int64_t arrival_ns() const { return arrival_ns_; }
   /// Before the run.
   void keep_arrivals();

@@ -3,6 +3,7 @@
 #include "base/time.hpp"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace penstock::runtime {
@@ -22,8 +23,7 @@ Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& spec
       if (batch_ > 1 && max_delay_ns_ > 0) edge->keep_arrivals();
     }
   }
-  is_single_ =
-      batch_ == 1 && window_ == 1 && stride_ == 1 && ports_.size() == 1 && ports_.front().size == 1;
+  is_lone_ = ports_.size() == 1 && ports_.front().size == 1;
   if (ports_.empty()) return;
   joiner_ = make_joiner(ports_, {.join = node.join,
                                  .within_ns = static_cast<std::int64_t>(options.within_ms * 1e6),
@@ -33,22 +33,17 @@ Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& spec
 }
 
 Found Intake::next(graph::Activation& activation, MessageRef& gap) {
-  if (is_single_) return next_single(activation, gap);
   if (batch_ > 1) return next_batch(activation, gap);
   if (window_ > 1 || stride_ > 1) return next_window(activation, gap);
+  if (is_lone_) return next_single(activation, gap);
   const Found found = next_tuple(tuple_, gap);
   if (found == Found::tuple) fill(activation);
   return found;
 }
 
 Found Intake::next_single(graph::Activation& activation, MessageRef& gap) {
-  MessageRef message;
-  const Found found = ports_.front().next(message);
-  if (found == Found::tuple) {
-    activation.set_single(std::move(message));
-  } else if (found == Found::gap) {
-    gap = std::move(message);
-  }
+  const Found found = ports_.front().next_some(items_, 1, gap);
+  if (found == Found::tuple) activation.swap_items(items_);
   return found;
 }
 
@@ -61,36 +56,46 @@ Found Intake::next_batch(graph::Activation& activation, MessageRef& gap) {
   wake_at_ns_ = kNever;
   const auto full = static_cast<std::size_t>(batch_);
   while (count_ < full && !is_over_) {
-    if (count_ == gathered_.size()) gathered_.emplace_back();
-    Tuple& tuple = gathered_[count_];
-    switch (next_tuple(tuple, gap)) {
-      case Found::gap:
-        if (count_ == 0) return Found::gap;
-        gaps_.push_back({static_cast<std::uint32_t>(count_), std::exchange(gap, {})});
-        continue;
-      case Found::over:
-        is_over_ = true;
-        continue;
-      case Found::tuple:
-        if (tuple.arrival_ns == 0 && max_delay_ns_ > 0) tuple.arrival_ns = now_ns();
-        ++count_;
-        continue;
-      case Found::none:
-        break;
-    }
-    break;
+    const Found found = gather(full, gap);
+    if (found == Found::none) break;
+    if (found == Found::over) is_over_ = true;
+    if (found != Found::gap) continue;
+    if (count_ == 0) return Found::gap;
+    gaps_.push_back({static_cast<std::uint32_t>(count_), std::exchange(gap, {})});
   }
   if (count_ == 0) return is_over_ ? Found::over : Found::none;
   if (count_ < full && !is_over_ && max_delay_ns_ > 0) {
-    const std::int64_t due_ns = gathered_.front().arrival_ns + max_delay_ns_;
+    const std::int64_t due_ns = oldest_ns_ + max_delay_ns_;
     if (now_ns() < due_ns) {
       wake_at_ns_ = due_ns;
       return Found::none;
     }
   }
-  fill(activation, gathered_, std::exchange(count_, 0));
+  fill_batch(activation);
+  count_ = 0;
   activation.gaps.swap(gaps_);
   return Found::tuple;
+}
+
+// One more for the batch, or several.
+Found Intake::gather(std::size_t full, MessageRef& gap) {
+  const bool is_first = count_ == 0;
+  std::int64_t arrival_ns = 0;
+  Found found;
+  if (is_lone_) {
+    InPort& port = ports_.front();
+    found = port.next_some(items_, full - count_, gap);
+    count_ = items_.size();
+    arrival_ns = port.arrival_ns;
+  } else {
+    if (count_ == tuples_.size()) tuples_.emplace_back();
+    found = next_tuple(tuples_[count_], gap);
+    if (found == Found::tuple) ++count_;
+  }
+  if (is_first && count_ > 0 && max_delay_ns_ > 0) {
+    oldest_ns_ = arrival_ns == 0 ? now_ns() : arrival_ns;
+  }
+  return found;
 }
 
 Found Intake::next_window(graph::Activation& activation, MessageRef& gap) {
@@ -134,16 +139,21 @@ void Intake::fill(graph::Activation& activation) {
   activation.keeps_weight = tuple_.keeps_weight;
 }
 
-void Intake::fill(graph::Activation& activation, std::vector<Tuple>& tuples, std::size_t count) {
+void Intake::fill_batch(graph::Activation& activation) {
+  if (is_lone_) {
+    activation.swap_items(items_);
+    return;
+  }
+  const auto tuples = std::span(tuples_).first(count_);
   for (std::size_t p = 0; p < ports_.size(); ++p) {
     activation.begin_port();
-    for (std::size_t i = 0; i < count; ++i) activation.add(std::move(tuples[i].items[p]));
+    for (Tuple& tuple : tuples) activation.add(std::move(tuple.items[p]));
   }
   activation.end_ports();
-  for (std::size_t i = 0; i < count; ++i) {
-    activation.add_lead(tuples[i].lead);
-    activation.keeps_weight = activation.keeps_weight || tuples[i].keeps_weight;
-    tuples[i].clear();
+  for (Tuple& tuple : tuples) {
+    activation.add_lead(tuple.lead);
+    activation.keeps_weight = activation.keeps_weight || tuple.keeps_weight;
+    tuple.clear();
   }
 }
 

@@ -39,6 +39,7 @@ class Intake {
   [[nodiscard]] Found next_batch(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_window(graph::Activation& activation, MessageRef& gap);
   [[nodiscard]] Found next_tuple(Tuple& tuple, MessageRef& gap);
+  [[nodiscard]] Found gather(std::size_t full, MessageRef& gap);
   struct Window {
     std::vector<Tuple> tuples;
     std::uint64_t seen = 0;
@@ -46,7 +47,7 @@ class Intake {
 
   void fill(graph::Activation& activation);
   void fill(graph::Activation& activation, const Window& window);
-  void fill(graph::Activation& activation, std::vector<Tuple>& tuples, std::size_t count);
+  void fill_batch(graph::Activation& activation);
 
   const int batch_;
   const std::int64_t max_delay_ns_;
@@ -54,13 +55,16 @@ class Intake {
   const std::size_t stride_;
   std::vector<InPort> ports_;
   std::unique_ptr<Joiner> joiner_;
-  bool is_single_;  // one message of one port: nothing to join
+  bool is_lone_;  // one port, one message for each result: nothing to join
   Tuple tuple_;
   std::int64_t wake_at_ns_;
   bool is_over_ = false;
 
-  std::vector<Tuple> gathered_;
-  std::size_t count_ = 0;  // of gathered_ in use
+  // Of a batch: messages of the lone port, else tuples.
+  graph::MessageList items_;
+  std::vector<Tuple> tuples_;
+  std::size_t count_ = 0;
+  std::int64_t oldest_ns_ = 0;  // when the first of them came
   std::vector<graph::StagedGap> gaps_;
   std::map<std::uint32_t, Window> windows_;
 };

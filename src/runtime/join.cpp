@@ -5,27 +5,39 @@
 
 namespace penstock::runtime {
 
-MessageRef InPort::pull(std::int64_t* arrival_ns) {
+MessageRef InPort::pull() {
   const std::size_t count = edges.size();
   for (std::size_t i = 0; i < count; ++i) {
     Edge& edge = *edges[turn];
     turn = turn + 1 == count ? 0 : turn + 1;
     if (MessageRef message = edge.pop()) {
-      if (arrival_ns != nullptr) *arrival_ns = edge.arrival_ns();
+      arrival_ns = edge.arrival_ns();
       return message;
     }
   }
   return {};
 }
 
-Found InPort::next(MessageRef& message, std::int64_t* arrival_ns) {
-  message = pull(arrival_ns);
+Found InPort::next(MessageRef& message) {
+  message = pull();
   if (!message) {
     if (!is_over()) return Found::none;
-    message = pull(arrival_ns);  // what came between the two looks
+    message = pull();  // what came between the two looks
     if (!message) return Found::over;
   }
   return message->is_gap() ? Found::gap : Found::tuple;
+}
+
+Found InPort::next_some(graph::MessageList& into, std::size_t most, MessageRef& gap) {
+  if (edges.size() == 1 && edges.front()->pop_some(into, most)) {
+    arrival_ns = edges.front()->arrival_ns();
+    return Found::tuple;
+  }
+  MessageRef message;
+  const Found found = next(message);
+  if (found == Found::tuple) into.push(std::move(message));
+  if (found == Found::gap) gap = std::move(message);
+  return found;
 }
 
 bool InPort::is_over() const {
@@ -49,7 +61,7 @@ class SingleJoiner final : public Joiner {
 
   Found next(Tuple& tuple, MessageRef& gap) override {
     MessageRef message;
-    const Found found = port_.next(message, &tuple.arrival_ns);
+    const Found found = port_.next(message);
     if (found == Found::tuple) {
       tuple.lead = message.get();
       tuple.items.push_back(std::move(message));

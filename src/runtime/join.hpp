@@ -30,14 +30,12 @@ struct Tuple {
   MessageData* lead = nullptr;
   /// It may lead others too; its number ends with a gap.
   bool keeps_weight = false;
-  std::int64_t arrival_ns = 0;
 
   void clear() {
     items.clear();
     counts.clear();
     lead = nullptr;
     keeps_weight = false;
-    arrival_ns = 0;
   }
 };
 
@@ -48,11 +46,15 @@ struct InPort {
   int size = 1;
   std::uint32_t group = 0;
   std::size_t turn = 0;
+  /// When what was found last came, if its edge keeps that.
+  std::int64_t arrival_ns = 0;
 
   /// The next message or gap, fairly; empty if none is there.
-  [[nodiscard]] MessageRef pull(std::int64_t* arrival_ns = nullptr);
+  [[nodiscard]] MessageRef pull();
   /// The same, and what it is.
-  [[nodiscard]] Found next(MessageRef& message, std::int64_t* arrival_ns = nullptr);
+  [[nodiscard]] Found next(MessageRef& message);
+  /// Adds the next messages, at least one and at most `most`, or gives a gap.
+  [[nodiscard]] Found next_some(graph::MessageList& into, std::size_t most, MessageRef& gap);
   /// True once all edges are.
   [[nodiscard]] bool is_over() const;
   /// A message of it found no partner.

@@ -100,7 +100,6 @@ bool Node::is_ready() {
 }
 
 Found Node::claim(graph::Activation& activation, MessageRef& gap) {
-  activation.clear();
   if (is_exhausted()) return Found::over;
   if (!is_ready() || blocks_once()) return Found::none;
   if (planned_.is_source || gives_first_) {
@@ -136,7 +135,7 @@ void Node::deliver(graph::Activation& activation) {
   }
   if (outlet_->ports().empty() || planned_.rank == 0) note_latency(activation);
   outlet_->stage(activation, spec_.options.window > 1 || spec_.options.stride > 1, repeats);
-  activation.drop_inputs();
+  activation.clear();
 }
 
 void Node::note_latency(const graph::Activation& activation) {

@@ -82,9 +82,10 @@ class Node : private exec::Job {
   void run_owned();
   void post(Executor& executor, exec::Hint hint) { executor.post(this, hint); }
 
-  /// The next activation, by all rules but those of instances, or a gap to be given out.
+  /// The next activation, into one that is clear, by all rules but those of instances, or a gap to
+  /// be given out.
   [[nodiscard]] Found claim(graph::Activation& activation, MessageRef& gap);
-  /// What came out goes to the outlet.
+  /// What came out goes to the outlet; the activation is cleared.
   void deliver(graph::Activation& activation);
   /// A step of the fault injection: true if the node is to come back later.
   [[nodiscard]] bool blocks_once();

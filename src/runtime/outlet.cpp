@@ -7,6 +7,17 @@
 
 namespace penstock::runtime {
 
+namespace {
+
+// A result for each item, in their order.
+bool has_one_each(const graph::Activation& activation) {
+  if (activation.outputs.size() != activation.items()) return false;
+  std::size_t item = 0;
+  return std::ranges::all_of(activation.outputs, [&](const auto& s) { return s.item == item++; });
+}
+
+}  // namespace
+
 bool Outlet::can_push(const Port& port) {
   bool has_room = true;
   // All of them are asked: each that is full has to know that it is waited for.
@@ -24,11 +35,11 @@ bool Outlet::has_room() {
 void Outlet::stage(graph::Activation& activation, bool is_window, bool repeats) {
   auto& outputs = activation.outputs;
   const bool is_aggregate = !is_window && activation.has_several();
-  if (ports_.size() == 1 && outputs.size() == 1 && activation.items() == 1 && !is_aggregate &&
-      activation.gaps.empty() && !activation.keeps_weight) {
+  if (ports_.empty()) return;
+  if (ports_.size() == 1 && !is_aggregate && activation.gaps.empty() && !activation.keeps_weight &&
+      has_one_each(activation)) {
     activation.drop_inputs();  // or a consumer that writes would find a value in use
-    if (!ports_[0].edges.empty()) put(0, std::move(outputs[0].message));
-    outputs.clear();
+    put_all(outputs);
     return;
   }
   if (!std::ranges::is_sorted(outputs, {}, &graph::Staged::item)) {
@@ -46,14 +57,13 @@ void Outlet::stage(graph::Activation& activation, bool is_window, bool repeats) 
     stage_item(activation, item, std::span(outputs).subspan(begin, output - begin), repeats);
   }
   for (; gap < activation.gaps.size(); ++gap) stage_gap(activation.gaps[gap].gap);
-  outputs.clear();
 }
 
 // Several on one port for one item get a sub-number each, and a part of its weight.
 void Outlet::stage_item(const graph::Activation& activation, std::size_t item,
                         std::span<graph::Staged> results, bool repeats) {
   if (ports_.size() == 1 && results.size() == 1 && !activation.keeps_weight) {
-    if (!ports_[0].edges.empty()) pending_.push({0, std::move(results[0].message)});
+    if (!ports_[0].edges.empty()) pending_.push(std::move(results[0]));
     return;
   }
   results_.assign(ports_.size(), {});
@@ -74,7 +84,7 @@ void Outlet::stage_item(const graph::Activation& activation, std::size_t item,
       }
       if (activation.keeps_weight) message.weight = 0;
     }
-    pending_.push({staged.port, std::move(staged.message)});
+    pending_.push(std::move(staged));
   }
   if (!repeats && !activation.keeps_weight) stage_missing(activation, item);
 }
@@ -84,8 +94,9 @@ void Outlet::stage_missing(const graph::Activation& activation, std::size_t item
   if (lead == nullptr && !activation.is_source) return;
   for (std::uint32_t p = 0; p < ports_.size(); ++p) {
     if (!ports_[p].carries_gaps || results_[p].count > 0) continue;
-    pending_.push({p, lead == nullptr ? MessageData::gap(activation.origin, MessageData::kWhole)
-                                      : MessageData::gap_for(*lead)});
+    pending_.push({lead == nullptr ? MessageData::gap(activation.origin, MessageData::kWhole)
+                                   : MessageData::gap_for(*lead),
+                   p});
   }
 }
 
@@ -96,7 +107,7 @@ void Outlet::stage_aggregated(const graph::Activation& activation) {
     if (!ports_[p].carries_gaps) continue;
     for (const MessageRef& item : leading) {
       if (item && item.get() != activation.lead()) {
-        pending_.push({p, MessageData::gap_for(*item)});
+        pending_.push({MessageData::gap_for(*item), p});
       }
     }
   }
@@ -104,11 +115,11 @@ void Outlet::stage_aggregated(const graph::Activation& activation) {
 
 void Outlet::stage_gap(const MessageRef& gap) {
   for (std::uint32_t p = 0; p < ports_.size(); ++p) {
-    if (ports_[p].carries_gaps) pending_.push({p, gap});
+    if (ports_[p].carries_gaps) pending_.push({gap, p});
   }
 }
 
-bool Outlet::flush() {
+bool Outlet::flush_pending() {
   while (!pending_.empty()) {
     const Port& port = ports_[pending_.front().port];
     if (!can_push(port)) return false;
@@ -121,16 +132,30 @@ void Outlet::put(std::uint32_t port, MessageRef message) {
   if (pending_.empty() && can_push(ports_[port])) {
     push(ports_[port], std::move(message));
   } else {
-    pending_.push({port, std::move(message)});
+    pending_.push({std::move(message), port});
+  }
+}
+
+void Outlet::put_all(std::span<graph::Staged> results) {
+  const std::vector<Edge*>& edges = ports_.front().edges;
+  if (edges.empty()) return;
+  if (edges.size() == 1 && pending_.empty()) {
+    tell(edges.front()->to);
+    results = results.subspan(edges.front()->push_some(results));
+  }
+  for (graph::Staged& staged : results) put(0, std::move(staged.message));
+}
+
+void Outlet::tell(Node& consumer) {
+  if (news_.empty() || std::ranges::find(news_, &consumer) == news_.end()) {
+    news_.push_back(&consumer);
   }
 }
 
 void Outlet::push(const Port& port, MessageRef message) {
   for (std::size_t i = 0; i < port.edges.size(); ++i) {
     Edge& edge = *port.edges[i];
-    if (news_.empty() || std::ranges::find(news_, &edge.to) == news_.end()) {
-      news_.push_back(&edge.to);
-    }
+    tell(edge.to);
     const bool is_last = i + 1 == port.edges.size();
     edge.push(is_last ? std::exchange(message, {}) : message);
   }

@@ -30,7 +30,7 @@ class Outlet {
   /// Tells all ports of numbers that will not come.
   void stage_gap(const MessageRef& gap);
   /// Pushes what there is room for; true if nothing is left.
-  [[nodiscard]] bool flush();
+  [[nodiscard]] bool flush() { return pending_.empty() || flush_pending(); }
   [[nodiscard]] bool is_empty() const { return pending_.empty(); }
   /// Consumers of what was pushed since the last call look at it.
   void notify();
@@ -44,8 +44,12 @@ class Outlet {
 
  private:
   [[nodiscard]] bool can_push(const Port& port);
+  [[nodiscard]] bool flush_pending();
   /// To the edges now, or to what waits.
   void put(std::uint32_t port, MessageRef message);
+  /// The same for results on the only port.
+  void put_all(std::span<graph::Staged> results);
+  void tell(Node& consumer);
   void push(const Port& port, MessageRef message);
   void stage_item(const graph::Activation& activation, std::size_t item,
                   std::span<graph::Staged> results, bool repeats);

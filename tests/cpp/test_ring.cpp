@@ -5,7 +5,9 @@
 #include "runtime/ring.hpp"
 #include "runtime/run_state.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -103,6 +105,75 @@ TEST_CASE("ring: values come in order through any capacity, and each goes once")
     CHECK(wrong == 0);
     CHECK(ring.empty());
   }
+}
+
+TEST_CASE("ring: several at once come in order too") {
+  for (const std::uint32_t capacity : {1u, 2u, 3u, 16u}) {
+    const std::uint64_t count = exec_test::scaled(100'000);
+    Ring ring(capacity, false);
+    std::uint64_t wrong = 0;
+    std::thread popper([&] {
+      std::uint64_t next = 0;
+      const auto take = [&](MessageData* message) {
+        if (message->origin.number % 7 == 0) return false;
+        if (take_number(message) != next++) ++wrong;
+        return true;
+      };
+      while (next < count) {
+        const std::size_t most = std::min<std::size_t>(ring.ready(), next % 5);
+        if (ring.pop_while(most, take) > 0) continue;
+        if (MessageData* message = ring.pop()) {
+          if (take_number(message) != next++) ++wrong;
+        } else {
+          std::this_thread::yield();
+        }
+      }
+    });
+    for (std::uint64_t n = 0; n < count;) {
+      const std::size_t some = std::min<std::size_t>({ring.room(), n % 5, count - n});
+      ring.push_all(some, [&] { return numbered(n++); });
+      if (n < count && ring.has_room()) ring.push(numbered(n++));
+    }
+    popper.join();
+    CHECK(wrong == 0);
+    CHECK(ring.empty());
+  }
+}
+
+TEST_CASE("ring: an edge takes the results that it has room for, and gives messages up to a gap") {
+  auto graph = std::make_shared<Graph>();
+  const int source = graph->add(numbers("from", 1));
+  NodeSpec sink = collect("to", std::make_shared<Collected>());
+  sink.options.capacity = 3;
+  graph->connect(source, "", graph->add(std::move(sink)), "");
+  const auto run = std::make_shared<runtime::RunState>(graph, runtime::RunOptions{});
+  Waker from(*run, 0), to(*run, 1);
+  graph::PlannedEdge planned = run->plan().edges[0];
+  planned.carries_gaps = true;
+  runtime::Edge edge(planned, 0, from, to);
+  std::vector<Staged> results;
+  for (std::uint64_t n = 0; n < 5; ++n) results.push_back({MessageRef::adopt(numbered(n))});
+  CHECK(edge.push_some(results) == 3);
+  CHECK(results[2].message.get() == nullptr);
+  CHECK(results[3].message.get() != nullptr);
+  CHECK(edge.push_some(std::span(results).subspan(3)) == 0);
+  CHECK(edge.passed() == 3);
+  CHECK(edge.fill() == doctest::Approx((1 + 2 + 3) / 9.0));
+  MessageList taken;
+  CHECK(edge.pop_some(taken, 2));
+  edge.push(MessageData::gap(Origin{.number = 9}, MessageData::kWhole));
+  edge.push(std::move(results[3].message));
+  CHECK(edge.pop_some(taken, 9));
+  REQUIRE(taken.size() == 3);
+  for (std::uint64_t n = 0; n < 3; ++n) CHECK(taken[n]->origin.number == n);
+  CHECK(!edge.pop_some(taken, 9));
+  CHECK(edge.pop()->is_gap());
+  CHECK(edge.pop_some(taken, 9));
+  CHECK(taken[3]->origin.number == 3);
+  CHECK(!edge.pop_some(taken, 9));
+  edge.max_age_ns = 0;
+  CHECK(edge.push_some(std::span(results).subspan(4)) == 1);
+  CHECK(!edge.pop_some(taken, 9));
 }
 
 // Drops of both policies under a join downstream: each number arrives as a value or as one gap,
