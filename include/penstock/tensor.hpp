@@ -91,8 +91,8 @@ class PENSTOCK_API Tensor {
   void copy_to(const Tensor& target, const Stream& stream) const;
   /// A packed copy.
   [[nodiscard]] Tensor copy() const;
-  /// The tensor itself if it is there, else a packed copy on the other device: complete on the CPU,
-  /// in stream order on a GPU.
+  /// The tensor itself if it is there, else a packed copy on the other device: complete if one of
+  /// the two is the CPU, in stream order between GPUs.
   [[nodiscard]] Tensor to(Device device) const;
 
   /// Waits on the host until the uses so far are complete; from a task, not for its own stream.

@@ -15,12 +15,16 @@ namespace penstock::pybridge {
 namespace {
 
 Device checked(Device device) {
-  if (!device.is_cpu() && device.index >= device_count()) {
-    throw_error<DeviceError>(
-        "device: \"{}\" was asked for, but this machine has {} GPUs that can be used", device.str(),
-        device_count());
+  if (device.is_cpu() || device.index < device_count()) return device;
+  std::string why;
+  try {
+    backend::cuda().make_current(device.index);
+  } catch (const DeviceError& error) {
+    why = error.what();
   }
-  return device;
+  throw_error<DeviceError>(
+      "device: \"{}\" was asked for, but this machine has {} GPUs that can be used: {}",
+      device.str(), device_count(), why);
 }
 
 // What libraries have for devices: torch says it as text, CuPy, Numba and cuda.core by attributes

@@ -88,7 +88,7 @@ bool is_unordered(nb::handle stream) {
 }
 
 Tensor packed_copy(const Tensor& tensor) {
-  if (works_here()) wait_until_used(tensor, false, "__dlpack__");
+  if (works_here() && tensor.device().is_cpu()) wait_until_used(tensor, false, "__dlpack__");
   Tensor copy = [&] {
     const ReleaseGil release;
     return tensor.copy();

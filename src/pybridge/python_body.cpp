@@ -270,6 +270,9 @@ graph::MessageRef PythonBody::copy(const MessageData& message) {
       const nb::object copies = nb::getattr(nb::handle(object), method, nb::none());
       if (!copies.is_none()) return message_of(copies(), false);
     }
+    if (const std::optional<Tensor> array = as_array(object)) {
+      return message_of(nb::cast(PyTensor(array->copy())), false);
+    }
     throw_error<GraphError>(
         "{}: an input that is written got {}, which is shared and can't be copied", node_->name,
         nb::type_name(nb::handle(object).type()).c_str());

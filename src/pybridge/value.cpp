@@ -50,15 +50,6 @@ void visit_tensors(const void* storage, void (*visit)(void* context, const Tenso
 
 const ValueType py_value_type{&typeid(PyValue), &destroy, &tensor_of, &visit_tensors};
 
-// An array of another library as a tensor, if it is one.
-std::optional<Tensor> wrap(nb::handle object) {
-  try {
-    return import_tensor(object, {}, nb::none());
-  } catch (const ArgumentTypeError&) {
-    return std::nullopt;
-  }
-}
-
 bool is_plain(PyObject* object) {
   return object == Py_None || PyLong_CheckExact(object) || PyFloat_CheckExact(object) ||
          PyUnicode_CheckExact(object) || PyBool_Check(object) || PyBytes_CheckExact(object);
@@ -71,7 +62,7 @@ void collect(nb::handle value, std::vector<Tensor>& into, int depth = 0) {
   if (const Tensor* own = own_tensor(value); own != nullptr) {
     into.push_back(*own);
   } else if (!is_container(value)) {
-    if (auto wrapped = wrap(value)) into.push_back(*std::move(wrapped));
+    if (auto wrapped = as_array(value)) into.push_back(*std::move(wrapped));
   } else if (depth < kDeepest) {
     const bool is_dict = PyDict_Check(value.ptr());
     const nb::object items = is_image(value) ? nb::object(value.attr("planes"))
@@ -89,6 +80,14 @@ const T* get(const MessageData& message) {
 
 }  // namespace
 
+std::optional<Tensor> as_array(nb::handle object) {
+  try {
+    return import_tensor(object, {}, nb::none());
+  } catch (const ArgumentTypeError&) {
+    return std::nullopt;
+  }
+}
+
 Ref<MessageData> message_of(nb::handle object, bool for_cpp) {
   PyObject* const plain = object.ptr();
   TensorData* tensor = nullptr;
@@ -105,7 +104,7 @@ Ref<MessageData> message_of(nb::handle object, bool for_cpp) {
         collect(object, *tensors);
       }
     } else if (for_cpp) {
-      if (const auto wrapped = wrap(object)) {
+      if (const auto wrapped = as_array(object)) {
         tensor = &wrapped->impl();
         tensor->retain();
       }

@@ -5,6 +5,7 @@
 #include "graph/message_data.hpp"
 #include "pybridge/python.hpp"
 
+#include <optional>
 #include <vector>
 
 namespace penstock::pybridge {
@@ -25,6 +26,8 @@ struct PyValue {
 /// The Python object behind a message, nullptr if it holds a C++ value.
 [[nodiscard]] PyObject* own_object(const MessageData& message);
 
+/// An array of another library as a tensor, if it is one.
+[[nodiscard]] std::optional<Tensor> as_array(nb::handle object);
 /// False for what is known to be on the host alone: numbers, strings, NumPy's arrays.
 [[nodiscard]] bool may_be_on_device(const MessageData& message);
 

@@ -109,10 +109,17 @@ void Runner::stop() {
   try {
     const CurrentInstanceStream current(device(), current_stream());
     body_->stop();
+    // A fault in its last work: nobody asked the device since.
+    if (const auto fault = device_fault()) fail(fault);
   } catch (...) {
     fail(std::current_exception());
   }
   body_.reset();
+}
+
+std::exception_ptr Runner::device_fault() const {
+  if (!stream_ || device().is_cpu()) return nullptr;
+  return stream_->backend().lost(device().index);
 }
 
 bool Runner::is_ready() {

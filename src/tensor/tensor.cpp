@@ -150,6 +150,8 @@ Tensor Tensor::to(Device device) const {
   Tensor target = packed_like(*this, device, device.is_cpu() ? nullptr : &stream);
   copy_elements(*this, target, &stream);
   if (device.is_cpu()) target.sync();
+  // A GPU may read the host's memory later than the call: the caller is free to change it.
+  if (data_->device.is_cpu()) static_cast<void>(sync_for(*data_, true, kNever));
   return target;
 }
 

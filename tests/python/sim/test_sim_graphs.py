@@ -183,3 +183,23 @@ def test_an_order_that_is_left_out_is_seen_and_named(wait):
     assert ("nothing orders" in done.stderr) == (not wait), done.stderr
     if not wait:
         assert re.findall(r'label "(.*?)"', done.stderr) == ["the producer", "the consumer"]
+
+
+def test_an_array_that_has_no_copy_method_is_copied_for_a_writer():
+    shared = simulated.Memory(COUNT, 7)
+    seen = []
+
+    @ps.operator
+    def source():
+        yield shared
+
+    @ps.operator(writes=("x",))
+    def writer(x):
+        seen.append(x)
+        simulated.fill(ps.current_stream("cuda").handle, ps.as_tensor(x).data, 9, COUNT)
+
+    ps.run(writer(source()), device="cuda")
+    simulated.raw("cudaDeviceSynchronize")
+    assert seen[0] is not shared
+    assert shared.peek() == {7}
+    assert simulated.peek(seen[0].data, COUNT) == {9}

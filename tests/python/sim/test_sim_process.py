@@ -287,3 +287,24 @@ def test_a_capture_of_somebody_elses_goes_on_beside_a_run(mode):
     assert len(statuses) > 1
     assert set(statuses) == {0}
     stream.close()
+
+
+def test_a_fault_in_the_last_kernel_of_a_run_is_raised():
+    """Nobody asks the device afterwards, but the run does before it says that it is over."""
+    out = check_python(
+        program("""
+        @ps.operator
+        def frames():
+            for _ in range(3):
+                yield ps.zeros((4,), "uint8", device="cuda")
+        @ps.operator
+        def last(x):
+            if ps.message().origin.number == 2:
+                simulated.fault(ps.current_stream("cuda").handle)
+        try:
+            ps.run(last(frames()), device="cuda")
+        except ps.DeviceError as error:
+            print("illegal memory access" in str(error))
+        """)
+    )
+    assert out.split() == ["True"]
