@@ -2,7 +2,7 @@
 
 #include "runtime/run_state.hpp"
 
-#include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace penstock::runtime {
@@ -32,12 +32,12 @@ struct Remains : order::Gate {
 Flights::~Flights() {
   if (held_.empty()) return;
   mark();
-  auto* remains = new Remains;
+  auto remains = std::make_unique<Remains>();
   order::Point last;
   while (!flights_.empty()) last = flights_.pop().point;
   while (!held_.empty()) remains->held.push_back(held_.pop());
   if (last.mark != 0) order::watch(*remains, last, remains->watch);
-  remains->drop();
+  remains.release()->drop();
 }
 
 void Flights::hold(Ref<MessageData> message) {

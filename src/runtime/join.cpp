@@ -35,8 +35,11 @@ Found InPort::next_some(graph::MessageList& into, std::size_t most, MessageRef& 
   }
   MessageRef message;
   const Found found = next(message);
-  if (found == Found::tuple) into.push(std::move(message));
-  if (found == Found::gap) gap = std::move(message);
+  if (found == Found::tuple) {
+    into.push(std::move(message));
+  } else if (found == Found::gap) {
+    gap = std::move(message);
+  }
   return found;
 }
 
