@@ -38,12 +38,12 @@ def test_every_message_arrives_with_the_right_sums(arrays, flags, stream, count)
     else:
         done = run_example("holoscan_cupy.py", "--arrays", arrays, *flags)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines.count(f"rx received {stream} CUDA stream from port 'in'") == count
-    assert f"rx received message {count}: Tensor key: '', shape: (2160)" in lines
+    # Operators print from threads of their own: a line of one may stand within a line of another.
+    assert done.stdout.count(f"rx received {stream} CUDA stream from port 'in'") == count
+    assert done.stdout.count(f"rx received message {count}: Tensor key: '', shape: (2160)") == 1
     assert f"rx received message {count + 1}" not in done.stdout
-    assert lines[-1] == f"the sums of {count} messages are right"
-    assert lines.count(f"type(tensor1)=<class '{ARRAYS[arrays]}'>") == count
+    assert done.stdout.splitlines()[-1] == f"the sums of {count} messages are right"
+    assert done.stdout.count(f"type(tensor1)=<class '{ARRAYS[arrays]}'>") == count
     is_named = stream == "non-default"
     assert ("Stream: 0x" in done.stdout, "Stream: none" in done.stdout) == (is_named, not is_named)
 
