@@ -59,10 +59,17 @@ void Flights::mark() {
   try {
     static_cast<void>(order::mark_of(flight.point));
   } catch (const DeviceError&) {
-    // Lost: it counts as complete.
+    forget();  // lost: no mark will ever stand for what has none
+    return;
   }
   in_flight_ += flight.activations;
   flights_.push(flight);
+}
+
+void Flights::forget() {
+  while (!flights_.empty()) static_cast<void>(flights_.pop());
+  while (!held_.empty()) static_cast<void>(held_.pop());
+  in_flight_ = 0;
 }
 
 void Flights::drop_complete() {
@@ -78,6 +85,7 @@ bool Flights::has_room(int limit) {
   drop_complete();
   if (in_flight_ + unmarked_.activations < limit) return true;
   mark();
+  if (in_flight_ < limit) return true;  // the device is lost
   arm();
   return false;
 }

@@ -49,6 +49,7 @@ class Flights {
   };
 
   void mark();
+  void forget();
   void drop_complete();
   void arm();
 
