@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <vector>
 
 namespace penstock::pybridge {
 namespace {
@@ -63,12 +64,11 @@ void lead_libraries(Device device, order::Point point) {
   if (uses_legacy_stream()) stream_of(device, kLegacyHandle)->wait(point);
 }
 
-LibraryScope::LibraryScope(order::Stream& own, bool restores)
+LibraryScope::LibraryScope(order::Stream& own)
     : own_(own), outer_(innermost), first_(entered.size()) {
   const int device = own.device().index;
   own.backend().make_current(device);
   for (const auto& library : stream_libraries()) {
-    if (restores) saved_.push_back(library->save(device));
     if (!library->is_current(device, handle_of(own))) {
       library->make_current(device, handle_of(own));
     }
@@ -83,15 +83,6 @@ LibraryScope::LibraryScope(order::Stream& own, bool restores)
 LibraryScope::~LibraryScope() {
   innermost = outer_;
   entered.resize(std::min(entered.size(), first_));
-  if (saved_.empty()) return;
-  try {
-    const auto libraries = stream_libraries();
-    for (std::size_t i = 0; i < saved_.size(); ++i) {
-      libraries[i]->restore(own_.device().index, saved_[i]);
-    }
-  } catch (const std::exception&) {
-    // The library refused its own stream: nothing of ours depends on it.
-  }
 }
 
 bool LibraryScope::join() {

@@ -8,14 +8,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace penstock::pybridge {
 
 class LibraryScope {
  public:
-  /// `restores`: what was current before is current again at the end. On our own lanes ours stays.
-  explicit LibraryScope(order::Stream& own, bool restores = false);
+  /// The stream stays current afterwards: the thread is a lane of ours.
+  explicit LibraryScope(order::Stream& own);
   ~LibraryScope();
   LibraryScope(const LibraryScope&) = delete;
   LibraryScope& operator=(const LibraryScope&) = delete;
@@ -30,8 +29,7 @@ class LibraryScope {
  private:
   order::Stream& own_;
   LibraryScope* outer_;
-  std::vector<nb::object> saved_;  // one for each library, if they are to be restored
-  std::size_t first_;              // of the thread's list of streams
+  std::size_t first_;  // of the thread's list of streams
 };
 
 /// Somebody in this process works on the device. No call once it is so.

@@ -74,18 +74,18 @@ class TorchStream:
         self.cuda_stream = simulated.Stream().handle if handle is None else handle
 
     def __enter__(self):
-        self._outer = self.torch.library.current()
-        self.torch.library.set_current(self.cuda_stream)
+        self._outer = self.torch.backing.current()
+        self.torch.backing.set_current(self.cuda_stream)
         return self
 
     def __exit__(self, *exception):
-        self.torch.library.set_current(self._outer)
+        self.torch.backing.set_current(self._outer)
 
 
 def make_torch(library):
     """The names of PyTorch that Penstock asks."""
     torch, cuda, core = (types.ModuleType(name) for name in ("torch", "torch.cuda", "torch._C"))
-    torch.cuda, torch._C, torch.library = cuda, core, library
+    torch.cuda, torch._C, torch.backing = cuda, core, library
     core._cuda_getCurrentRawStream = lambda device: library.current()
     core._cuda_getCurrentStream = lambda device: (library.current(), device, 1)
 
@@ -113,7 +113,7 @@ def make_torch(library):
 def make_cupy(library):
     """The names of CuPy that Penstock asks."""
     cupy, cuda = types.ModuleType("cupy"), types.ModuleType("cupy.cuda")
-    cupy.cuda, cupy.library = cuda, library
+    cupy.cuda, cupy.backing = cuda, library
 
     class BaseStream:
         def __init__(self, ptr):

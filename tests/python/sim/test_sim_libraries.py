@@ -14,7 +14,7 @@ PRELUDE = """
 import sys; sys.path.insert(0, sys.argv[1])
 import library, simulated, penstock as ps
 lib = library.install(NAME)
-Array = lambda: library.Array(lib.library)
+Array = lambda: library.Array(lib.backing)
 FRAMES = 40
 value = lambda number: number % 250 + 1
 results = simulated.Memory(library.COUNT * FRAMES)
@@ -123,7 +123,7 @@ def test_memory_is_kept_until_a_consumer_on_another_stream_is_done(name):
     def check(x):
         look(x, late_ms=1)
     ps.run(check(quick()), device="cuda", streams="per_operator")
-    print(len(wrong()), lib.library.reused > 0)
+    print(len(wrong()), lib.backing.reused > 0)
     """
     assert run(program, name) == ["0", "True"]
 
@@ -145,7 +145,7 @@ def test_a_view_is_kept_as_long_as_what_it_views(name):
     def check(x):
         look(x.array, late_ms=1)
     ps.run(check(view(quick())), device="cuda")
-    print(len(wrong()), lib.library.reused > 0)
+    print(len(wrong()), lib.backing.reused > 0)
     """
     assert run(program, name) == ["0", "True"]
 
@@ -158,10 +158,10 @@ def test_an_operators_stream_is_the_librarys_current_one(name):
         def setup(self, spec):
             spec.input("in")
         def start(self):
-            seen.append(lib.library.current() == int(self.context.stream))
+            seen.append(lib.backing.current() == int(self.context.stream))
         def compute(self, inputs, outputs, context):
             inputs.receive("in")
-            seen.append(lib.library.current() == int(context.stream))
+            seen.append(lib.backing.current() == int(context.stream))
     class Count(ps.Operator):
         def setup(self, spec):
             spec.output("out")
@@ -171,7 +171,7 @@ def test_an_operators_stream_is_the_librarys_current_one(name):
         def compose(self):
             self.add_flow(Count(self, count=5), Look(self))
     App().run()
-    print(all(seen), len(seen), lib.library.current())
+    print(all(seen), len(seen), lib.backing.current())
     """
     assert run(program, name) == ["True", "6", "0"]
 
@@ -181,18 +181,18 @@ def test_with_stream_sets_the_library_and_gives_back(name):
     program = """
     outer, s, t = side_stream(), ps.Stream("cuda"), ps.Stream("cuda")
     with outer:
-        own = lib.library.current()
+        own = lib.backing.current()
         try:
             with s:
-                first = lib.library.current() == int(s)
+                first = lib.backing.current() == int(s)
                 with t:
-                    second = lib.library.current() == int(t)
-                third = lib.library.current() == int(s)
+                    second = lib.backing.current() == int(t)
+                third = lib.backing.current() == int(s)
                 raise KeyError
         except KeyError:
             pass
-        print(first, second, third, lib.library.current() == own)
-    print(lib.library.current())
+        print(first, second, third, lib.backing.current() == own)
+    print(lib.backing.current())
     """
     assert run(program, name) == ["True", "True", "True", "True", "0"]
 
