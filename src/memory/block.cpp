@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace penstock::memory {
 
@@ -70,17 +71,24 @@ void Block::lend_unseen() {
 }
 
 // A stream waits for the whole context, and its point stands for the unseen work.
+void Block::follow_context() {
+  const auto stream = order::Stream::make(device_);
+  backend::Backend& backend = stream->backend();
+  const backend::EventHandle event = backend.create_event(device_.index);
+  backend.record_context(event, device_.index);
+  backend.wait(stream->handle(), event);
+  backend.destroy_event(event);
+  used_until(*stream, stream->use(), true);
+  static_cast<void>(stream->mark());
+}
+
 void Block::end_loans() {
-  if (is_lent_unseen_) {
-    is_lent_unseen_ = false;
-    const auto stream = order::Stream::make(device_);
-    backend::Backend& backend = stream->backend();
-    const backend::EventHandle event = backend.create_event(device_.index);
-    backend.record_context(event, device_.index);
-    backend.wait(stream->handle(), event);
-    backend.destroy_event(event);
-    used_until(*stream, stream->use(), true);
-    static_cast<void>(stream->mark());
+  if (std::exchange(is_lent_unseen_, false)) {
+    try {
+      follow_context();
+    } catch (const Error&) {
+      // The device is lost: what was to be waited for is over.
+    }
   }
   if (!uses_.empty()) {
     const std::lock_guard guard(lock_);

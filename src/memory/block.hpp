@@ -77,6 +77,7 @@ class Block : public RefCounted<Block> {
   [[nodiscard]] bool prune();
   /// The stream that the memory came from waits for its uses.
   void make_back_edge();
+  void follow_context();
   void end_loans();
   /// Releases the memory once the uses are over, now or later.
   void let_go();

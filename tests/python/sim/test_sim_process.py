@@ -308,3 +308,19 @@ def test_a_fault_in_the_last_kernel_of_a_run_is_raised():
         """)
     )
     assert out.split() == ["True"]
+
+
+def test_what_was_lent_without_an_order_is_let_go_on_a_lost_device():
+    """Its end asks the whole device, which can't answer any more; nothing is thrown out of that."""
+    out = check_python(
+        program("""
+        x = ps.zeros((4,), "uint8", device="cuda")
+        capsule = x.__dlpack__(stream=-1)
+        stream = ps.Stream("cuda")
+        simulated.fault(stream.handle)
+        time.sleep(0.05)
+        del x, capsule
+        print("on")
+        """)
+    )
+    assert out.split() == ["on"]
