@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast, overload
 
 from . import _signature
+from ._core import _call_directly
 from ._flow import Flow, connect, flow_or_none, flows_of
 from ._making import Maker
 from ._node import Node
@@ -199,7 +200,7 @@ class CallableOperator:
             kwargs = {**self._settings, **kwargs}
         batch = self._words.get("batch") or 1
         if batch <= 1:
-            return call(*args, **kwargs)
+            return _call_directly(call, args, kwargs)
         return self._run_batches(call, batch, args, kwargs)
 
     def _run_batches(self, call: Any, batch: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -211,7 +212,7 @@ class CallableOperator:
         results: list[Any] = []
         for begin in range(0, len(lists[0]), batch):
             pieces = [list(items[begin : begin + batch]) for items in lists]
-            given = call(*pieces, *args[count:], **kwargs)
+            given = _call_directly(call, (*pieces, *args[count:]), kwargs)
             if not isinstance(given, (list, tuple)) or len(given) != len(pieces[0]):
                 found = len(given) if isinstance(given, (list, tuple)) else type(given).__name__
                 raise GraphError(

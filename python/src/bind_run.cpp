@@ -111,6 +111,11 @@ nb::object PyRun::failure() const {
     if (!failure.origin.empty()) note += fmt::format(", message {}", failure.origin);
     exception.attr("add_note")(note);
   }
+  if (!failure.on_lost_device.empty()) {
+    exception.attr("add_note")(
+        fmt::format("the device had work of these operators, one of which broke it: {}",
+                    fmt::join(failure.on_lost_device, ", ")));
+  }
   for (const auto& later : failure.later) {
     const nb::object other = exception_object(later);
     exception.attr("add_note")(

@@ -6,6 +6,7 @@
 #include "order/check.hpp"
 #include "order/reactor.hpp"
 #include "py_run.hpp"
+#include "pybridge/current.hpp"
 #include "pybridge/graph_lane.hpp"
 #include "pybridge/lane.hpp"
 #include "pybridge/library_scope.hpp"
@@ -65,7 +66,10 @@ void bind_runtime(nb::module_& module) {
   module.def("_graph_lane_loop", &graph_lane_loop);
   module.def("_retire_loop", &retire_loop);
   module.def("_forget_retire_thread", &forget_retire_thread);
-  module.def("_note_entered", &LibraryScope::note_entered, nb::arg("handle"), nb::arg("owner"),
+  module.def("_call_directly", &call_directly, nb::arg("f"), nb::arg("args"), nb::arg("words"),
+             nb::sig("def _call_directly(f: typing.Any, args: tuple[typing.Any, ...], words: "
+                     "dict[str, typing.Any]) -> typing.Any"));
+  module.def("_note_entered", nb::overload_cast<std::uintptr_t, nb::handle>(&LibraryScope::note_entered), nb::arg("handle"), nb::arg("owner"),
              nb::sig("def _note_entered(handle: int, owner: typing.Any) -> None"));
   module.def("_race_count", &order::check::race_count);
   module.def("_has_nvtx", &trace::has_nvtx);

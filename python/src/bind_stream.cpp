@@ -7,6 +7,7 @@
 #include "pybridge/failure.hpp"
 #include "pybridge/place.hpp"
 #include "pybridge/py_tensor.hpp"
+#include "pybridge/python_body.hpp"
 #include "pybridge/task.hpp"
 #include "pybridge/waiting.hpp"
 #include "tensor/event_state.hpp"
@@ -87,7 +88,13 @@ void wait_on(const Stream& stream, nb::handle other) {
 
 nb::object current(nb::handle device) {
   const Device where = device_from(device);
-  const auto stream = Stream::current(where);
+  auto stream = Stream::current(where);
+  PythonBody* const body = PythonBody::current();
+  if (!stream && !where.is_cpu() && body != nullptr && body->runner().device() == where) {
+    // An operator's own, which nobody used so far.
+    exchange_current_stream(where, &body->runner().stream());
+    stream = Stream::current(where);
+  }
   return stream ? stream_object(*stream) : nb::object(nb::none());
 }
 

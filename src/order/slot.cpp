@@ -277,6 +277,8 @@ bool Slot::is_complete(std::uint64_t number) {
 }
 
 void Slot::complete(const Mark& mark) {
+  // A lost device calls all work over; whether it was done is not known.
+  if (mark.backend().lost(mark.slot_->device_)) return;
   const auto snapshot = mark.snapshot();
   for (std::uint32_t slot = 0; slot < snapshot.size(); ++slot) {
     at(slot).raise_completed(snapshot[slot]);

@@ -96,6 +96,8 @@ class Slot {
   /// True if the calling thread is inside a host task of the slot's stream.
   [[nodiscard]] bool runs_here();
   [[nodiscard]] bool is_complete(std::uint64_t number);
+  /// It was seen complete already; asks nobody.
+  [[nodiscard]] bool was_complete(Point point) const { return completed_.load() >= point.mark; }
   /// False while the stream of a use that goes on is there.
   [[nodiscard]] bool is_complete_open(std::uint64_t opened);
   /// A mark was seen complete: so are those it is ordered behind.

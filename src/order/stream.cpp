@@ -196,6 +196,7 @@ bool Stream::sync(const Ref<Mark>& last, std::int64_t deadline_ns) {
 }
 
 bool Stream::query() {
+  exec::throw_if_forked("Stream.query");
   if (!device_.is_cpu()) {
     // By the stream itself: a mark that is made for the question is hardly ever over yet.
     const auto newest = slot_->mark(false);

@@ -1,6 +1,7 @@
 #include "pybridge/current.hpp"
 
 #include "base/throw.hpp"
+#include "pybridge/library_scope.hpp"
 #include "pybridge/stream_library.hpp"
 #include "tensor/work.hpp"
 
@@ -19,6 +20,39 @@ struct Entered {
 };
 
 thread_local std::vector<Entered> entered;
+
+class KeptStreams {
+ public:
+  KeptStreams() {
+    const auto libraries = stream_libraries();
+    if (libraries.empty() || !is_in_use(Device::cuda())) return;
+    for (const auto& library : libraries) {
+      kept_.push_back({library->current(kDevice), library->save(kDevice)});
+    }
+  }
+  ~KeptStreams() {
+    const nb::error_scope raised;  // what the operator raised goes on
+    const auto libraries = stream_libraries();
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      if (libraries[i]->is_current(kDevice, kept_[i].handle)) continue;
+      try {
+        libraries[i]->restore(kDevice, kept_[i].stream);
+      } catch (nb::python_error& error) {
+        error.discard_as_unraisable("a stream that was current before an operator was called");
+      }
+    }
+  }
+  KeptStreams(const KeptStreams&) = delete;
+  KeptStreams& operator=(const KeptStreams&) = delete;
+
+ private:
+  static constexpr int kDevice = 0;
+  struct Kept {
+    std::uintptr_t handle;
+    nb::object stream;
+  };
+  std::vector<Kept> kept_;
+};
 
 void leave_last() {
   const Entered last = std::move(entered.back());
@@ -41,6 +75,7 @@ void enter(const Stream& stream) {
       block.saved.push_back(library->save(device));
       library->make_current(device, stream.handle());
     }
+    LibraryScope::note_entered(stream.impl());
   }
   entered.push_back(std::move(block));
   exchange_current_stream(stream.device(), &stream.impl());
@@ -56,6 +91,11 @@ void leave(const Stream& stream) {
 std::optional<Device> entered_device() {
   if (entered.empty()) return std::nullopt;
   return entered.back().stream.device();
+}
+
+nb::object call_directly(nb::handle f, const nb::tuple& args, const nb::dict& words) {
+  const KeptStreams kept;
+  return f(*args, **words);
 }
 
 EnteredTask::EnteredTask(const Stream& stream) : outer_(entered.size()) {

@@ -5,6 +5,8 @@
 #include <penstock/device.hpp>
 #include <penstock/stream.hpp>
 
+#include "pybridge/python.hpp"
+
 #include <cstddef>
 #include <optional>
 
@@ -28,5 +30,9 @@ class EnteredTask {
  private:
   std::size_t outer_;
 };
+
+/// Calls an operator on the caller's thread; what was current in PyTorch and CuPy is so again
+/// afterwards, whatever it left there.
+[[nodiscard]] nb::object call_directly(nb::handle f, const nb::tuple& args, const nb::dict& words);
 
 }  // namespace penstock::pybridge

@@ -202,13 +202,21 @@ ForeignArray describe_buffer(const Py_buffer& buffer) {
   return array;
 }
 
-// A GPU's address on a machine that has GPUs.
+// The GPU that an array's memory belongs to.
 Device gpu_of(const char* where, const void* address) {
   if (device_count() == 0) {
     throw_error<DeviceError>(
         "{}: the array is on a GPU, but this machine has none that can be used", where);
   }
-  return backend::of(Device::cuda()).address_info(address).device;
+  if (address == nullptr) return Device::cuda();  // as an array of no size has it
+  const Device device = backend::of(Device::cuda()).address_info(address).device;
+  if (device.is_cpu()) {
+    throw_error<TensorError>(
+        "{}: data is {}, which is no address in a GPU's memory; an array in host memory is passed "
+        "as NumPy's",
+        where, address);
+  }
+  return device;
 }
 
 }  // namespace

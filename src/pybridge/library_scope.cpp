@@ -98,12 +98,21 @@ void LibraryScope::note_entered(std::uintptr_t handle, nb::handle owner) {
   order::Stream& own = innermost->own_;
   if (handle == 0) handle = kLegacyHandle;
   if (handle == handle_of(own)) return;
-  auto other = stream_of(own.device(), handle, owner);
+  innermost->add_entered(stream_of(own.device(), handle, owner));
+}
+
+void LibraryScope::note_entered(order::Stream& stream) {
+  if (innermost == nullptr || &stream == &innermost->own_) return;
+  if (stream.device() != innermost->own_.device()) return;
+  innermost->add_entered(Ref<order::Stream>::share(&stream));
+}
+
+void LibraryScope::add_entered(Ref<order::Stream> other) {
   // What the operator was given is ready on its own stream.
-  static_cast<void>(own.use());
-  follow(*other, own);
+  static_cast<void>(own_.use());
+  follow(*other, own_);
   const auto known = [&](const auto& stream) { return stream.get() == other.get(); };
-  const auto first = entered.begin() + static_cast<std::ptrdiff_t>(innermost->first_);
+  const auto first = entered.begin() + static_cast<std::ptrdiff_t>(first_);
   if (std::none_of(first, entered.end(), known)) entered.push_back(std::move(other));
 }
 

@@ -25,8 +25,12 @@ class LibraryScope {
 
   /// A program made a stream of a library current on this thread; `owner` keeps it alive.
   static void note_entered(std::uintptr_t handle, nb::handle owner);
+  /// The same for a stream of ours.
+  static void note_entered(order::Stream& stream);
 
  private:
+  void add_entered(Ref<order::Stream> other);
+
   order::Stream& own_;
   LibraryScope* outer_;
   std::size_t first_;  // of the thread's list of streams

@@ -265,6 +265,10 @@ graph::MessageRef PythonBody::copy(const MessageData& message) {
   PyObject* object = own_object(message);
   if (object == nullptr) return Body::copy(message);
   const BodyScope scope(*this);
+  std::optional<LibraryScope> libraries;
+  if (!runner_->device().is_cpu() && is_in_use(runner_->device())) {
+    libraries.emplace(runner_->stream());
+  }
   graph::MessageRef own = in_python([&] {
     for (const char* method : {"clone", "copy", "__copy__"}) {
       const nb::object copies = nb::getattr(nb::handle(object), method, nb::none());
@@ -277,6 +281,7 @@ graph::MessageRef PythonBody::copy(const MessageData& message) {
         "{}: an input that is written got {}, which is shared and can't be copied", node_->name,
         nb::type_name(nb::handle(object).type()).c_str());
   });
+  if (libraries) static_cast<void>(libraries->join());
   own->inherit(message);
   return own;
 }

@@ -159,6 +159,18 @@ void RunState::fail(const Node& node, int instance, const Origin* origin,
   notify_all();
 }
 
+void RunState::lose_device(const Node& node, std::exception_ptr fault, bool had_work) {
+  {
+    const std::lock_guard guard(mutex_);
+    if (!failure_.error) failure_.error = std::move(fault);
+    std::vector<std::string>& suspects = failure_.on_lost_device;
+    const std::string& name = node.planned().name;
+    if (had_work && std::ranges::find(suspects, name) == suspects.end()) suspects.push_back(name);
+  }
+  aborted_.store(true);
+  notify_all();
+}
+
 void RunState::record(Failure failure) {
   const std::lock_guard guard(mutex_);
   if (!failure_.error) {

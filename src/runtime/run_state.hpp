@@ -40,6 +40,8 @@ class RunState final : public Run, public std::enable_shared_from_this<RunState>
   [[nodiscard]] bool is_stopping() const { return stopping_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool is_aborted() const { return aborted_.load(std::memory_order_relaxed); }
   void fail(const Node& node, int instance, const Origin* origin, std::exception_ptr error);
+  /// A device was lost while the node had work there, or none that was not complete.
+  void lose_device(const Node& node, std::exception_ptr fault, bool had_work);
   void node_ended();
   /// The stream for an instance's work, by the policy of the run.
   [[nodiscard]] Ref<order::Stream> stream_for(const Node& node, int instance);

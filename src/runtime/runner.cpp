@@ -109,17 +109,19 @@ void Runner::stop() {
   try {
     const CurrentInstanceStream current(device(), current_stream());
     body_->stop();
-    // A fault in its last work: nobody asked the device since.
-    if (const auto fault = device_fault()) fail(fault);
   } catch (...) {
     fail(std::current_exception());
   }
   body_.reset();
+  tell_of_lost_device();
 }
 
-std::exception_ptr Runner::device_fault() const {
-  if (!stream_ || device().is_cpu()) return nullptr;
-  return stream_->backend().lost(device().index);
+// Nobody may have asked the device since the last work; and whose work broke it is not known: it is
+// one of those whose work was not seen complete.
+void Runner::tell_of_lost_device() {
+  if (!stream_ || device().is_cpu()) return;
+  const auto fault = stream_->backend().lost(device().index);
+  if (fault) node_.owner().lose_device(node_, fault, !stream_->slot().was_complete(last_point_));
 }
 
 bool Runner::is_ready() {
@@ -327,6 +329,7 @@ void Runner::make_private(graph::Activation& activation) {
       if (shared->is_given || (shared->is_alone() && body_->may_write(*shared))) continue;
       MessageRef own = body_->copy(*shared);
       node_.count_copy(p);
+      if (shared->ready.mark != 0) flights_.hold(shared);  // it is read until the copy is complete
       activation.replace(shared, std::move(own));
     }
   }

@@ -92,7 +92,7 @@ class Runner final : public graph::Instance {
 
  private:
   [[nodiscard]] order::Stream* current_stream();
-  [[nodiscard]] std::exception_ptr device_fault() const;
+  void tell_of_lost_device();
   void run_body(graph::Activation& activation, bool may_retry);
   void run_singly(graph::Activation& activation);
   [[nodiscard]] bool restart();

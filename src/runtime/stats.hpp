@@ -15,7 +15,9 @@ struct Failure {
   int instance = 0;
   /// "camera #17", empty if no message was involved.
   std::string origin;
-  /// Those that came later, as text.
+  /// Operators with work on a device that was lost, not seen complete: one of them broke it.
+  std::vector<std::string> on_lost_device;
+  /// Those that came later.
   std::vector<std::exception_ptr> later;
 };
 

@@ -317,6 +317,16 @@ def test_the_back_edge_of_the_array_interface():
     assert int(wrong[0]) == 0
 
 
+class Handle:
+    """A stream by its number, as CuPy takes one of others."""
+
+    def __init__(self, handle):
+        self.handle = handle
+
+    def __cuda_stream__(self):
+        return 0, self.handle
+
+
 @pytest.mark.needs("cupy")
 @pytest.mark.parametrize("kind", ["torch", "cupy", "numba", "jax"])
 def test_what_is_pending_in_the_library_is_waited_for(kind):
@@ -341,7 +351,7 @@ def test_what_is_pending_in_the_library_is_waited_for(kind):
             from numba import cuda
 
             stream = cuda.stream()
-            with cupy.cuda.Stream.from_external(stream):
+            with cupy.cuda.Stream.from_external(Handle(int(stream))):
                 array = work.CupyWork.slow(number)
             x = ps.as_tensor(Interface(array, stream=int(stream), version=3))
         else:

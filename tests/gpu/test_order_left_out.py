@@ -1,5 +1,6 @@
 """The same with an order left out on purpose: wrong frames come, so the tests of order can fail; the checker says who."""
 
+import contextlib
 import re
 
 import pytest
@@ -9,7 +10,7 @@ import penstock as ps
 from . import work
 from .flows import check_sink, slow_source, value_of
 from .programs import run_python
-from .work import CupyCheck, CupyWork, TorchCheck, TorchWork
+from .work import CupyCheck, TorchCheck, TorchWork
 
 pytestmark = pytest.mark.needs("torch")
 
@@ -19,12 +20,30 @@ def other_numbers():
     work.reuse_memory()
 
 
+@contextlib.contextmanager
+def unseen(stream):
+    """PyTorch's current stream, by a way on which nobody hears of it."""
+    import torch
+
+    def set_current(stream):
+        torch._C._cuda_setStream(
+            stream_id=stream.stream_id, device_index=stream.device_index, device_type=stream.device_type
+        )
+
+    before = torch.cuda.current_stream()
+    set_current(stream)
+    try:
+        yield
+    finally:
+        set_current(before)
+
+
 def torch_frames(frames, join):
     import torch
 
     side = torch.cuda.Stream()
     for number in range(frames):
-        with torch.cuda.stream(side):
+        with unseen(side):
             x = TorchWork.slow(value_of(number))
         if join:
             torch.cuda.current_stream().wait_stream(side)
@@ -32,12 +51,19 @@ def torch_frames(frames, join):
 
 
 def cupy_frames(frames, join):
+    """A copy on a stream that is given to the copy alone."""
     import cupy
+    import torch
 
     side = cupy.cuda.Stream(non_blocking=True)
+    kept = []
     for number in range(frames):
-        with side:
-            x = CupyWork.slow(value_of(number))
+        kept.append(cupy.full(work.COUNT, value_of(number), cupy.int32))
+        side.wait_event(cupy.cuda.get_current_stream().record())
+        with unseen(torch.cuda.ExternalStream(side.ptr)):
+            work.torch_spin(work.SLOW)
+        x = cupy.empty(work.COUNT, cupy.int32)
+        x.data.copy_from_device_async(kept[-1].data, x.nbytes, stream=side)
         if join:
             cupy.cuda.get_current_stream().wait_event(side.record())
         yield x
@@ -80,7 +106,7 @@ def test_uses_without_a_wait(wait, frames):
         # The address alone: an export would order the stream.
         view = work.by_address(x)
         ps.uses(x, side, wait=wait)
-        with torch.cuda.stream(torch.cuda.ExternalStream(int(side))):
+        with unseen(torch.cuda.ExternalStream(int(side))):
             check.look(view, value_of(ps.message().origin.number))
         ps.uses(x, side, wait=wait)
 
