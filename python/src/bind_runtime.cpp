@@ -69,7 +69,9 @@ void bind_runtime(nb::module_& module) {
   module.def("_call_directly", &call_directly, nb::arg("f"), nb::arg("args"), nb::arg("words"),
              nb::sig("def _call_directly(f: typing.Any, args: tuple[typing.Any, ...], words: "
                      "dict[str, typing.Any]) -> typing.Any"));
-  module.def("_note_entered", nb::overload_cast<std::uintptr_t, nb::handle>(&LibraryScope::note_entered), nb::arg("handle"), nb::arg("owner"),
+  module.def("_note_entered",
+             nb::overload_cast<std::uintptr_t, nb::handle>(&LibraryScope::note_entered),
+             nb::arg("handle"), nb::arg("owner"),
              nb::sig("def _note_entered(handle: int, owner: typing.Any) -> None"));
   module.def("_race_count", &order::check::race_count);
   module.def("_has_nvtx", &trace::has_nvtx);

@@ -27,9 +27,17 @@ void Block::used(order::Stream& stream, bool is_write, bool open) {
   used_until(stream, open ? stream.use_open(bytes) : stream.use(bytes), is_write);
 }
 
+void Block::pending(order::Stream& stream) {
+  const order::Point point = stream.use();
+  const std::lock_guard guard(lock_);
+  uses_.add_write(point, stream.slot());
+  owners_slot_ = point.slot;
+}
+
 void Block::used_until(order::Stream& stream, order::Point point, bool is_write) {
   exec::throw_if_forked("Tensor");
   const std::lock_guard guard(lock_);
+  is_used_ = true;
   if (is_write) {
     uses_.add_write(point, stream.slot());
   } else {
@@ -53,6 +61,7 @@ void Block::lend_to(order::Stream& stream) {
   for (const order::Point& point : points) stream.wait(point);
   const order::Point point = stream.use_open(static_cast<std::int64_t>(bytes_));
   const std::lock_guard guard(lock_);
+  is_used_ = is_used_ || point.slot != owners_slot_;  // else it goes back to where it came from
   uses_.add_lent(point);
   const auto known = [&](const auto& one) { return one.get() == &stream; };
   if (std::ranges::none_of(lent_to_, known)) {
@@ -67,6 +76,7 @@ void Block::settle(const order::Stream& stream) {
 
 void Block::lend_unseen() {
   const std::lock_guard guard(lock_);
+  is_used_ = true;
   is_lent_unseen_ = true;
 }
 
@@ -155,6 +165,7 @@ void Block::dispose() {
     if (cache_ == nullptr && uses_.empty() && !back_edge_) release_memory();
     return;
   }
+  if (cache_ == nullptr && !is_used_) return release_memory();
   end_loans();
   if (cache_ != nullptr && cache_->take_back(*this)) return;
   make_back_edge();

@@ -42,7 +42,10 @@ class Block : public RefCounted<Block> {
 
   /// Notes work on the stream that was just enqueued (or, with `open`, that goes on).
   void used(order::Stream& stream, bool is_write, bool open = false);
-  /// The same for work that is over at a point of the stream.
+  /// Its owner's own work, still on that stream: readers wait for it, but the owner, who gets the
+  /// memory back, orders it himself.
+  void pending(order::Stream& stream);
+  /// The same as used() for work that is over at a point of the stream.
   void used_until(order::Stream& stream, order::Point point, bool is_write);
   /// An operator on that stream is through with it: its uses there that went on end here.
   void settle(const order::Stream& stream);
@@ -65,6 +68,7 @@ class Block : public RefCounted<Block> {
   [[nodiscard]] order::check::Shadow* shadow();
 
  private:
+  static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
   friend class RefCounted<Block>;
   friend class Cache;
   friend struct Bin;
@@ -106,6 +110,8 @@ class Block : public RefCounted<Block> {
   order::Uses uses_;
   std::vector<Ref<order::Stream>> lent_to_;  // their slots have to stay while the uses go on
   bool is_lent_unseen_ = false;
+  bool is_used_ = false;  // by more than its owner
+  std::uint32_t owners_slot_ = kNoSlot;
   std::unique_ptr<order::check::Shadow> shadow_;
 };
 

@@ -5,6 +5,8 @@
 #include "exec/fork.hpp"
 #include "exec/thread_start.hpp"
 
+#include <sys/prctl.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -19,6 +21,10 @@ namespace {
 
 constexpr std::int64_t kSpinNs = 50'000;
 constexpr std::chrono::microseconds kSleep{50};
+// With nothing to ask it looks for news for a while: to wake it would cost those that bring them
+// more than all the rest.
+constexpr std::int64_t kLingerNs = 1'000'000;
+constexpr std::chrono::microseconds kLook{20};
 
 struct Watched {
   Ref<Mark> mark;
@@ -82,6 +88,7 @@ bool Reactor::stop(std::int64_t timeout_ns) {
 
 void Reactor::State::run() {
   exec::begin_thread("penstock-react");
+  prctl(PR_SET_TIMERSLACK, 1'000);  // its sleeps are as short as what is added to them otherwise
   // This thread queries events; a capture of somebody's elsewhere must not mind.
   backend::host().exchange_capture_mode(backend::CaptureMode::relaxed);
   if (backend::cuda().device_count() > 0) {
@@ -89,10 +96,12 @@ void Reactor::State::run() {
   }
   std::vector<Watched> watched;
   std::int64_t last_news = now_ns();
-  while (take_added(watched, watched.empty())) {
+  while (take_added(watched, watched.empty() && now_ns() - last_news > kLingerNs)) {
     rounds.fetch_add(1, std::memory_order_relaxed);
     if (ask(watched)) {
       last_news = now_ns();
+    } else if (watched.empty()) {
+      std::this_thread::sleep_for(kLook);
     } else if (now_ns() - last_news > kSpinNs) {
       std::this_thread::sleep_for(kSleep);
     }

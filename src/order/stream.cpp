@@ -19,13 +19,19 @@ std::atomic<std::uint64_t> next_id{1};
 
 struct Registry {
   SpinLock lock;
-  std::unordered_map<std::uint64_t, Stream*> known;  // of GPUs, by the driver's id
-  std::vector<Stream*> idle;                         // ours, dropped, for reuse
+  std::unordered_map<std::uint64_t, Stream*> known;    // of GPUs, by the driver's id
+  std::unordered_map<std::uint64_t, Stream*> lasting;  // of GPUs, by handle
+  std::vector<Stream*> idle;                           // ours, dropped, for reuse
 };
 
 Registry& registry() {
   static auto* streams = new Registry;
   return *streams;
+}
+
+// Handles are addresses, or small numbers that mean a stream of each device.
+std::uint64_t lasting_key(Device device, backend::StreamHandle handle) {
+  return static_cast<std::uint64_t>(handle) | static_cast<std::uint64_t>(device.index) << 56;
 }
 
 }  // namespace
@@ -89,8 +95,14 @@ Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
                          std::shared_ptr<void> keep_alive) {
   exec::throw_if_forked("Stream");
   exec::note_caller();
-  const std::uint64_t native_id = backend::of(device).stream_id(handle);
   Registry& streams = registry();
+  if (!device.is_cpu()) {
+    const std::lock_guard guard(streams.lock);
+    const auto found = streams.lasting.find(lasting_key(device, handle));
+    if (found != streams.lasting.end()) return Ref<Stream>::share(found->second);
+  }
+  backend::Backend& backend = backend::of(device);
+  const std::uint64_t native_id = backend.stream_id(handle);
   const std::lock_guard guard(streams.lock);
   Stream*& known = streams.known[native_id];
   if (known != nullptr && known->try_retain()) return Ref<Stream>::adopt(known);
@@ -98,7 +110,20 @@ Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
   stream->native_id_ = native_id;
   stream->keep_alive_ = std::move(keep_alive);
   known = stream.get();
+  if (!device.is_cpu() && handle == backend.legacy_stream(device.index)) stream->last();
   return stream;
+}
+
+void Stream::make_lasting() {
+  const std::lock_guard guard(registry().lock);
+  last();
+}
+
+// Under the registry's lock.
+void Stream::last() {
+  if (is_lasting_.exchange(true)) return;
+  retain();
+  registry().lasting[lasting_key(device_, handle_)] = this;
 }
 
 void Stream::dispose() {
@@ -137,6 +162,7 @@ void Stream::forget() {
 // Idle, and without an error that nobody noticed.
 bool Stream::may_be_reused() {
   try {
+    if (!device_.is_cpu()) return backend_->sync_stream(handle_, 0);
     const auto last = slot_->mark(true);
     return !last || (slot_->is_complete(last->point().mark) && !backend_->error(last->event()));
   } catch (const Error&) {

@@ -19,6 +19,10 @@ class Stream : public RefCounted<Stream> {
   /// object while one lives. `keep_alive` goes when the object goes.
   [[nodiscard]] static Ref<Stream> wrap(Device device, backend::StreamHandle handle,
                                         std::shared_ptr<void> keep_alive = {});
+  /// Somebody else's that is never destroyed: kept, and found by its handle from now on. The legacy
+  /// stream is one.
+  void make_lasting();
+  [[nodiscard]] bool is_lasting() const { return is_lasting_.load(std::memory_order_relaxed); }
 
   [[nodiscard]] Device device() const { return device_; }
   [[nodiscard]] backend::StreamHandle handle() const { return handle_; }
@@ -55,6 +59,7 @@ class Stream : public RefCounted<Stream> {
   ~Stream();
   void dispose();
   void forget();
+  void last();
   [[nodiscard]] bool may_be_reused();
   void renew();
   void count_unmarked(std::int64_t bytes);
@@ -64,6 +69,7 @@ class Stream : public RefCounted<Stream> {
   backend::StreamHandle handle_;
   int priority_;
   bool foreign_;
+  std::atomic<bool> is_lasting_{false};
   std::uint64_t id_ = 0;
   std::uint64_t native_id_ = 0;
   Slot* slot_;

@@ -65,6 +65,7 @@ Tensor import_cupy(nb::handle object, const Layout& layout, nb::handle on_releas
   static_cast<void>(read(get(object, names().strides), strides));
   array.shape = shape.data();
   array.strides = strides.data();
+  array.is_known = true;
   array.dtype = dtype_of(get(object, names().dtype));
   const auto producer = producer_of(array.device);
   auto owner = keep_object(object, on_release);

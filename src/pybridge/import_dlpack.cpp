@@ -28,8 +28,9 @@ void check_version(const dlpack::ManagedVersioned& managed) {
 // Wraps a managed struct. When it throws the struct still belongs to the caller.
 template <class Managed>
 Tensor wrap_managed(Managed* managed, bool readonly, const Layout& layout, nb::handle on_release,
-                    order::Stream* producer = nullptr) {
-  const ForeignArray array = describe(managed->dl_tensor, readonly);
+                    order::Stream* producer = nullptr, bool is_known = false) {
+  ForeignArray array = describe(managed->dl_tensor, readonly);
+  array.is_known = is_known;
   auto owner = keep_managed(managed, on_release);
   try {
     Tensor tensor = wrap_foreign("DLPack", array, owner->owner(), layout, producer);
@@ -173,17 +174,23 @@ Answer ask(nb::handle method, const std::optional<SaidDevice>& said, PyRef& refu
 }
 
 // The stream that the type's library works on now, for a tensor on a GPU.
-Ref<order::Stream> work_stream(const dlpack::ExchangeApi& api, const dlpack::DeviceRecord& where) {
+Ref<order::Stream> work_stream(const TypeTraits& type, const dlpack::DeviceRecord& where) {
   if (SaidDevice::kind(where.device_type) != dlpack::kCuda) return {};
   if (where.device_id < 0 || where.device_id >= device_count()) return {};  // refused by its name
+  const Device device = Device::cuda(where.device_id);
+  order::Stream* current = current_stream(device);
+  if (StreamLibrary* torch = type.is_torch ? torch_streams() : nullptr; torch != nullptr) {
+    const bool is_own =
+        current != nullptr &&
+        torch->is_current(device.index, static_cast<std::uintptr_t>(current->handle()));
+    return is_own ? Ref<order::Stream>::share(current) : current_stream_of(*torch, device);
+  }
   void* handle = nullptr;
-  if (api.current_work_stream(dlpack::kCuda, where.device_id, &handle) != 0) {
+  if (type.exchange->current_work_stream(dlpack::kCuda, where.device_id, &handle) != 0) {
     throw nb::python_error();
   }
-  const Device device = Device::cuda(where.device_id);
   const auto native = static_cast<backend::StreamHandle>(
       handle == nullptr ? kLegacyHandle : reinterpret_cast<std::uintptr_t>(handle));
-  order::Stream* current = current_stream(device);
   if (current != nullptr && current->handle() == native) return Ref<order::Stream>::share(current);
   return order::Stream::wrap(device, native);
 }
@@ -213,9 +220,9 @@ std::optional<Tensor> import_exchange(nb::handle object, const TypeTraits& type,
   try {
     check_version(*managed);
     if (type.is_torch) refuse_lazy(object, managed->dl_tensor.dtype);
-    const auto producer = work_stream(*type.exchange, managed->dl_tensor.device);
+    const auto producer = work_stream(type, managed->dl_tensor.device);
     return wrap_managed(managed, (managed->flags & dlpack::kFlagReadOnly) != 0, layout, on_release,
-                        producer.get());
+                        producer.get(), type.is_torch);
   } catch (...) {
     if (managed->deleter != nullptr) managed->deleter(managed);
     throw;

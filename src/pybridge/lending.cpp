@@ -47,7 +47,7 @@ void lend_to_current(const Tensor& tensor) {
   if (current != nullptr) lend_on(tensor.impl(), *current);
   for (const auto& library : libraries) {
     if (current != nullptr && library->is_current(device.index, handle_of(*current))) continue;
-    lend(tensor, library->current(device.index));
+    lend_on(tensor.impl(), *current_stream_of(*library, device));
   }
   if (current == nullptr && libraries.empty()) lend(tensor, kLegacyHandle);
 }

@@ -46,8 +46,7 @@ bool follow_libraries(order::Stream& own) {
   bool has_others = false;
   for (const auto& library : stream_libraries()) {
     if (library->is_current(device.index, handle_of(own))) continue;
-    const auto other = stream_of(device, library->current(device.index));
-    follow(own, *other);
+    follow(own, *current_stream_of(*library, device));
     has_others = true;
   }
   if (uses_legacy_stream()) {
@@ -59,7 +58,7 @@ bool follow_libraries(order::Stream& own) {
 
 void lead_libraries(Device device, order::Point point) {
   for (const auto& library : stream_libraries()) {
-    stream_of(device, library->current(device.index))->wait(point);
+    current_stream_of(*library, device)->wait(point);
   }
   if (uses_legacy_stream()) stream_of(device, kLegacyHandle)->wait(point);
 }

@@ -16,6 +16,7 @@ struct Known {
   bool is_refused = false;  // it is there, but can't work on a GPU
 };
 
+constexpr std::size_t kTorch = 0;
 constexpr std::size_t kCupy = 1;
 
 struct Libraries {
@@ -30,6 +31,17 @@ Libraries& all() {
 }
 
 }  // namespace
+
+Ref<order::Stream> current_stream_of(StreamLibrary& library, Device device) {
+  const auto handle = static_cast<backend::StreamHandle>(library.current(device.index));
+  auto stream = order::Stream::wrap(device, handle);
+  if (!stream->is_lasting() && library.lasts(device.index)) stream->make_lasting();
+  return stream;
+}
+
+StreamLibrary* torch_streams() {
+  return stream_libraries().empty() ? nullptr : all().known[kTorch].found;
+}
 
 std::uintptr_t current_cupy_stream(int device) {
   if (stream_libraries().empty() || all().known[kCupy].found == nullptr) return kLegacyHandle;

@@ -25,6 +25,8 @@ class StreamLibrary {
   [[nodiscard]] virtual bool is_current(int device, std::uintptr_t handle) {
     return current(device) == handle;
   }
+  /// The current stream is never destroyed.
+  [[nodiscard]] virtual bool lasts(int) { return false; }
   virtual void make_current(int device, std::uintptr_t handle) = 0;
   /// What was current, in the library's own terms.
   [[nodiscard]] virtual nb::object save(int device) = 0;
@@ -38,6 +40,10 @@ class StreamLibrary {
 /// Those that are there by now. From the first time on they tell note_entered() of each stream that
 /// a program makes current.
 [[nodiscard]] std::span<const std::unique_ptr<StreamLibrary>> stream_libraries();
+/// The library's current stream, as ours.
+[[nodiscard]] Ref<order::Stream> current_stream_of(StreamLibrary& library, Device device);
+/// What stream_libraries() has of PyTorch; nullptr if it is not imported.
+[[nodiscard]] StreamLibrary* torch_streams();
 /// CuPy's current stream for the device.
 [[nodiscard]] std::uintptr_t current_cupy_stream(int device);
 /// Numba is there: it launches on the legacy stream, whatever is current elsewhere.

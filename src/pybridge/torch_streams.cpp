@@ -59,6 +59,11 @@ class TorchStreams final : public StreamLibrary {
     if (native_.get == nullptr) return current(device) == handle;
     return native_.get(static_cast<std::int8_t>(device)).id == id_of(handle);
   }
+  // PyTorch's own are a pool; a stream of somebody else has its handle for an id.
+  bool lasts(int device) override {
+    const std::int64_t id = this->id(device);
+    return id != 0 && id != static_cast<std::int64_t>(current(device));
+  }
   void make_current(int device, std::uintptr_t handle) override { set(device, id_of(handle)); }
   nb::object save(int device) override { return nb::int_(id(device)); }
   void restore(int device, nb::handle saved) override {

@@ -132,7 +132,7 @@ void check_address(const char* where, const ForeignArray& array, const Reach& re
         "memory",
         where, first, reach.below, reach.above);
   }
-  if (array.device.is_cpu()) return;
+  if (array.device.is_cpu() || array.is_known) return;
   const auto info = backend::of(array.device).address_info(array.data);
   if (info.kind == backend::MemoryKind::host) {
     throw_error<TensorError>("{}: data is said to be on {} but {:#x} is host memory", where,
@@ -142,7 +142,7 @@ void check_address(const char* where, const ForeignArray& array, const Reach& re
 
 // The owner's pending work on its stream counts as a write.
 void note_pending(const char* where, TensorData& view, order::Stream& producer) {
-  view.block->used(producer, true);
+  view.block->pending(producer);
   auto* shadow = view.block->shadow();
   if (shadow == nullptr || producer.actor() == nullptr) return;
   order::check::access(*shadow, order::check::enqueue(*producer.actor()), view.range(), true,

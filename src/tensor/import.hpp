@@ -23,6 +23,8 @@ struct ForeignArray {
   Dtype dtype;
   Device device;
   bool readonly = false;
+  /// The library itself says where the memory is: the driver is not asked.
+  bool is_known = false;
 };
 
 /// Wraps it. Throws TensorError and leaves the owner alone. `producer`: the stream that its pending

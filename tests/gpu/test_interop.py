@@ -353,7 +353,9 @@ def test_what_is_pending_in_the_library_is_waited_for(kind):
             stream = cuda.stream()
             with cupy.cuda.Stream.from_external(Handle(int(stream))):
                 array = work.CupyWork.slow(number)
-            x = ps.as_tensor(Interface(array, stream=int(stream), version=3))
+            named = Interface(array, stream=int(stream), version=3)
+            named.kept = stream  # who names a stream keeps it
+            x = ps.as_tensor(named)
         else:
             import jax.numpy as jnp
 

@@ -10,6 +10,7 @@
 
 #include "base/spin_lock.hpp"
 #include "base/throw.hpp"
+#include "exec/fork.hpp"
 
 namespace penstock::backend::cuda_detail {
 namespace {
@@ -164,6 +165,7 @@ CUcontext primary_context(int device) {
   std::atomic<CUcontext>& known = found().states[static_cast<std::size_t>(device)].context;
   CUcontext context = known.load(std::memory_order_acquire);
   if (context != nullptr) return context;
+  exec::note_threads();  // CUDA has its own from here on, and a forked child can't use any of it
   // Two threads may both retain it: it is never released.
   CUDA_TRY(driver().cuDevicePrimaryCtxRetain(&context, device));
   known.store(context, std::memory_order_release);
