@@ -90,6 +90,23 @@ class Ours:
         self.sync()
         return took_us
 
+    def plain_beside_busy_us(self, frame: Any, ms: float) -> float:
+        """The same copy by PyTorch alone."""
+        import torch
+
+        target = self.target.torch()
+        side = torch.cuda.ExternalStream(int(self.stream))
+        with torch.cuda.stream(side):
+            target.copy_(frame)
+        self.sync()
+        busy(self.other, ms)
+        with torch.cuda.stream(side):
+            begun = now_ns()
+            target.copy_(frame)
+            took_us = (now_ns() - begun) / 1e3
+        self.sync()
+        return took_us
+
     def second_reader_ms(self, ms: float) -> float:
         """How long a reader takes while one before it, on another stream, waits behind a long kernel."""
         with self.second:

@@ -81,7 +81,6 @@ nb::dict cuda_array_interface(const Tensor& tensor) {
         "a tensor on the CPU, or of a dtype that NumPy lacks, has no __cuda_array_interface__");
   }
   nb::dict interface = interface_of(tensor);
-  if (tensor.size() == 0) interface["data"] = nb::make_tuple(0, tensor.readonly());
   // The writer's stream if there is one; of several one is made to wait for the others.
   order::Points writes;
   tensor.impl().block->collect(false, writes);

@@ -8,6 +8,8 @@
 namespace penstock::runtime {
 namespace {
 
+constexpr std::size_t kFlightsUnasked = 2;
+
 // A lost device has completed everything.
 bool is_over_at(order::Point point) {
   try {
@@ -49,8 +51,8 @@ void Flights::add(order::Point point, int limit) {
   unmarked_.point = point;
   ++unmarked_.activations;
   if (unmarked_.held > 0 || unmarked_.activations * 2 >= limit) mark();
-  // Whoever wants room asks too; here what was held goes soon, and the list stays short.
-  if (flights_.size() > 1) drop_complete();
+  // Whoever wants room asks; here the list is kept short where there is no limit to speak of.
+  if (flights_.size() > kFlightsUnasked) drop_complete();
 }
 
 void Flights::mark() {

@@ -271,7 +271,7 @@ def test_waiting_for_streams_events_and_tensors():
     for name, wait in waits.items():
         a, b = ps.Stream("cuda"), ps.Stream("cuda")
         with a:
-            x = ps.as_tensor(TorchWork.slow(3, 20_000_000))
+            x = ps.as_tensor(TorchWork.slow(3, 200_000_000))
             ps.uses(x, a, write=True)
         wait(b, a, x)
         with torch.cuda.stream(torch.cuda.ExternalStream(int(b))):
