@@ -50,7 +50,7 @@ bool shut_down(double seconds) {
     ended = PythonLane::instance().stop(left()) && ended;
     ended = exec::Pool::instance().stop(left()) && ended;
     ended = order::Reactor::instance().stop(left()) && ended;
-    stop_retiring();
+    ended = stop_retiring(left()) && ended;
   }
   begin_end();
   drain_retired();

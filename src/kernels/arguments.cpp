@@ -113,6 +113,9 @@ Tensor output(const char* op, const std::optional<Tensor>& out, const Shape& sha
     return Tensor::empty(shape, dtype, layout, Stream(stream));
   }
   if (out->readonly()) throw_error<TensorError>("{}: out is read-only", op);
+  if (out->device() != device) {
+    throw_error<TensorError>("{}: out is on {}, src on {}", op, out->device().str(), device.str());
+  }
   if (out->dtype() != dtype) {
     throw_error<TensorError>("{}: out has dtype {}, expected {}", op, out->dtype().name(),
                              dtype.name());
@@ -142,7 +145,7 @@ void refuse_overlap(const char* op, const Tensor& src, const Tensor& out) {
 
 order::Stream* working_stream(const char* op, const std::optional<Stream>& stream, Device device) {
   if (!device.is_cpu()) {
-    throw_error<DeviceError>("{}: src is on {}; this build works on the CPU only", op,
+    throw_error<DeviceError>("{}: src is on {}; it works on the CPU only: take src.cpu()", op,
                              device.str());
   }
   if (!stream) return current_stream(device);

@@ -114,6 +114,11 @@ std::vector<Plane> collect(std::span<const Tensor> planes, YuvFormat format) {
 Tensor convert(std::span<const Tensor> sources, const std::vector<Plane>& planes,
                const kernels::YuvToRgb& conversion, const CvtColorOptions& options) {
   const Device device = sources[0].device();
+  for (const Tensor& plane : sources) {
+    if (plane.device() == device) continue;
+    throw_error<TensorError>("cvt_color: the planes of src are on {} and {}", device.str(),
+                             plane.device().str());
+  }
   order::Stream* stream = kernels::working_stream("cvt_color", options.stream, device);
   const Plane& y = planes[0];
   const Tensor out =

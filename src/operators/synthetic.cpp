@@ -41,14 +41,14 @@ class SyntheticBody final : public graph::Body {
 
  private:
   [[nodiscard]] Tensor make(std::uint64_t number) const {
-    Tensor frame = Tensor::empty(shape_, u8, "HWC", *stream_);
-    if (frame.device().is_cpu()) {
-      stream_->launch([frame, number] { draw(frame, number); }, writes(frame));
-    } else {
-      const Tensor drawn = Tensor::empty(shape_, u8, "HWC");
-      draw(drawn, number);
-      drawn.copy_to(frame, *stream_);
+    // In host memory, as frames of files are.
+    if (!stream_->device().is_cpu()) {
+      Tensor frame = Tensor::empty(shape_, u8, "HWC", Device::cpu());
+      draw(frame, number);
+      return frame;
     }
+    Tensor frame = Tensor::empty(shape_, u8, "HWC", *stream_);
+    stream_->launch([frame, number] { draw(frame, number); }, writes(frame));
     return frame;
   }
 

@@ -31,6 +31,8 @@ struct List {
   std::atomic<bool> stopped{false};
   std::mutex mutex;
   std::condition_variable wake;
+  std::condition_variable ended;
+  bool is_running = false;  // the thread is in its loop; under the mutex
 };
 
 List*& current_list() {
@@ -45,6 +47,22 @@ constexpr std::chrono::milliseconds kTick{1};
 constexpr int kIdleTicks = 50;
 
 thread_local int here = 0;
+
+class Running {
+ public:
+  explicit Running(List& entries) : entries_(entries) { set(true); }
+  ~Running() { set(false); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+ private:
+  void set(bool value) {
+    const std::lock_guard guard(entries_.mutex);
+    entries_.is_running = value;
+    entries_.ended.notify_all();
+  }
+  List& entries_;
+};
 
 // With the GIL; an exception of Python's is reported and does not stop the rest.
 void run(Retired* entries) {
@@ -111,6 +129,7 @@ void retire_loop() {
   List& entries = list();
   PythonLane& lane = PythonLane::instance();
   const ReleaseGil release;
+  const Running running(entries);
   int idle = 0;
   while (!entries.stopped.load()) {
     bool has_news = lane.relieve();
@@ -143,11 +162,13 @@ void wake_retire_thread() {
   entries.wake.notify_one();
 }
 
-void stop_retiring() {
+bool stop_retiring(std::int64_t timeout_ns) {
   List& entries = list();
-  const std::lock_guard guard(entries.mutex);
+  std::unique_lock guard(entries.mutex);
   entries.stopped.store(true);
   entries.wake.notify_all();
+  return entries.ended.wait_for(guard, std::chrono::nanoseconds(timeout_ns),
+                                [&] { return !entries.is_running; });
 }
 
 void forget_retire_thread() {

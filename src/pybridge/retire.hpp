@@ -6,6 +6,8 @@
 
 #include <Python.h>
 
+#include <cstdint>
+
 namespace penstock::pybridge {
 
 /// Calls `call(context)` with the GIL, now or soon. After the interpreter has gone: never.
@@ -44,7 +46,9 @@ void start_retiring();
 /// to a lane that lacks some.
 void retire_loop();
 void wake_retire_thread();
-void stop_retiring();
+/// Waits until the thread is out of what it runs, at most so long: false if it was not. Without the
+/// GIL.
+bool stop_retiring(std::int64_t timeout_ns);
 /// In a forked child, which has neither the thread nor the list's lock in a known state.
 void forget_retire_thread();
 

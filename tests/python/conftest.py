@@ -17,6 +17,18 @@ def pytest_addoption(parser):
     parser.addoption("--seed", type=int, default=None, help="repeat a run that failed: its seed")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "host: about host streams or the CPU's operators: not for --device cuda")
+    if config.getoption("--device") == "cpu":
+        # Where there is a GPU it would be the default.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_runtest_setup(item):
+    if item.config.getoption("--device") != "cpu" and item.get_closest_marker("host"):
+        pytest.skip("host streams, or operators that work on the CPU only")
+
+
 @pytest.fixture(scope="session")
 def device(request):
     """The device of the behaviour suite, as Penstock's functions take it."""

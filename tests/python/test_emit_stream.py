@@ -7,6 +7,8 @@ import pytest
 
 import penstock as ps
 
+pytestmark = pytest.mark.host
+
 
 class Source(ps.Operator):
     """Emits what ``hold`` makes of an array that a stream fills later."""

@@ -111,6 +111,7 @@ def test_the_array_interface(name):
     assert readonly().__array_interface__["data"][1] is True
 
 
+@pytest.mark.host
 def test_only_what_applies_exists():
     tensor = numbers()
     assert not hasattr(tensor, "__cuda_array_interface__")
@@ -125,6 +126,7 @@ def test_only_what_applies_exists():
     """)
 
 
+@pytest.mark.host
 def test_the_buffer_protocol():
     tensor = numbers()
     view = memoryview(tensor)
@@ -165,6 +167,7 @@ WRITABLE, FORMAT, ND, STRIDES, C, F, ANY = 1, 4, 8, 24, 56, 88, 152
         (lambda: ps.zeros((2,), "bfloat16"), 0, "dtype bfloat16"),
     ],
 )
+@pytest.mark.host
 def test_requests_of_a_buffer(make, flags, refused):
     get = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p, ctypes.c_int)(
         ("PyObject_GetBuffer", ctypes.pythonapi)

@@ -108,7 +108,7 @@ def test_each_instance_has_its_own_thread_and_stream():
     @ps.operator(instances=3)
     def work(x):
         meeting.meet()
-        places.add((threading.get_ident(), ps.current_stream("cpu").id))
+        places.add((threading.get_ident(), ps.current_stream().id))
         return x
 
     collect(work(numbers(3)))

@@ -134,15 +134,15 @@ def test_a_class_is_made_once_for_each_instance_on_its_thread_and_closed():
     class Worker:
         def __init__(self):
             self.thread = threading.get_ident()
-            log.append(("made", self.thread, ps.current_stream("cpu").id))
+            log.append(("made", self.thread, ps.current_stream().id))
 
         def __call__(self, x):
             assert threading.get_ident() == self.thread
-            assert ps.current_stream("cpu").id == next(s for w, t, s in log if w == "made" and t == self.thread)
+            assert ps.current_stream().id == next(s for w, t, s in log if w == "made" and t == self.thread)
             return x
 
         def close(self):
-            log.append(("closed", threading.get_ident(), ps.current_stream("cpu").id))
+            log.append(("closed", threading.get_ident(), ps.current_stream().id))
 
     assert collect(numbers(20) >> Worker()) == list(range(20))
     made = [entry[1:] for entry in log if entry[0] == "made"]

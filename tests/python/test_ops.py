@@ -72,6 +72,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.host
 def test_rows_of_any_pitch(name):
     image = VIEWS[name](noise(10, 14, 3))
     near(ps.resize(image, (7, 20)), resized(image, 7, 20))

@@ -134,6 +134,7 @@ def test_out_may_not_overlap_itself():
             ps.resize(IMAGE, (3, 4), out=wrong)
 
 
+@pytest.mark.host
 def test_empty_in_empty_out():
     result = ps.resize(ps.zeros((0, 6, 8, 3), "uint8", "NHWC"), (3, 4))
     assert (result.shape, result.layout) == ((0, 3, 4, 3), "NHWC")

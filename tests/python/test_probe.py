@@ -40,14 +40,17 @@ def text_of(value, **words):
     ],
     ids=repr,
 )
+@pytest.mark.host
 def test_a_line_says_what_a_message_is(value, text):
     assert text_of(value) == text
 
 
+@pytest.mark.host
 def test_tensors_show_their_layout():
     assert text_of(ps.zeros((4, 6, 3), "uint8", layout="HWC")) == "(4, 6, 3) uint8 HWC cpu [0, 0, 0, 0, ...]"
 
 
+@pytest.mark.host
 def test_types_that_numpy_lacks():
     assert text_of(ps.zeros((2,), ps.bfloat16)) == "(2,) bfloat16 cpu [0, 0]"
 
@@ -84,6 +87,7 @@ def test_the_stream_that_a_message_came_on_is_named():
     assert lines == [f"probe made #0: (2,) float64 cpu stream {stream.id} [0, 0]"]
 
 
+@pytest.mark.host
 def test_values_are_those_of_the_finished_work(gate):
     """The work that makes the tensor begins only after it was emitted."""
 

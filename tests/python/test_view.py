@@ -218,6 +218,7 @@ def test_what_is_no_frame_is_refused(frame, capsys):
         ps.run(ps.view(listed([frame]), name="look"))
 
 
+@pytest.mark.host
 def test_who_writes_into_frames_later_does_not_change_what_is_shown(capsys):
     @ps.operator
     def own(gray):

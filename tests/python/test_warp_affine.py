@@ -193,6 +193,7 @@ def test_rows_of_any_pitch(name, interp):
     assert (whole[:, 25:] == 9).all()
 
 
+@pytest.mark.host
 def test_batches_and_layouts():
     images = noise(4, 9, 13, 3)
     result = ps.warp_affine(ps.as_tensor(images, "NHWC"), TURN)

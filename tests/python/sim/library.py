@@ -5,10 +5,13 @@ it was taken on: PyTorch and CuPy in what Penstock sees of them, over the simula
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import sys
 import threading
 import types
 
+import numpy as np
+import raw_dlpack
 import simulated
 
 COUNT = 4096
@@ -21,6 +24,7 @@ class Library:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._free = {}  # by stream
+        self.pool = {}  # ids of its own streams; another's has its handle for one
         self.reused = 0
 
     def current(self):
@@ -28,6 +32,17 @@ class Library:
 
     def set_current(self, handle):
         self._local.stream = handle
+
+    def make_stream(self):
+        handle = simulated.Stream().handle
+        self.pool[handle] = 8 * len(self.pool) + 3
+        return handle
+
+    def current_id(self):
+        return self.pool.get(self.current(), self.current())
+
+    def set_current_id(self, number):
+        self.set_current({own: handle for handle, own in self.pool.items()}.get(number, number))
 
     def take(self, stream):
         with self._lock:
@@ -65,13 +80,52 @@ class Array:
             simulated.delay(stream, late_ms)
         simulated.copy(stream, address, self.address, COUNT)
 
+    def copy(self):
+        """As everything else, on the library's current stream."""
+        copied = type(self)(self._library)
+        self.copy_to(copied.address)
+        return copied
+
+
+def make_tensor():
+    """PyTorch's class of arrays, as its C exchange API gives them."""
+
+    class Tensor(Array):
+        is_neg = is_conj = lambda self: False
+        clone = Array.copy
+
+    def from_object(tensor, result):
+        export = raw_dlpack.Export(owner=tensor, shape=(COUNT,), strides=(1,), data=tensor.address, device_type=2)
+        result[0] = ctypes.addressof(export.managed)
+        return 0
+
+    call = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(ctypes.c_void_p))(from_object)
+    # Version 1.3, no older one, no allocator, then this; nothing else is asked for.
+    api = (ctypes.c_uint64 * 7)(1 | 3 << 32, 0, 0, ctypes.cast(call, ctypes.c_void_p).value)
+    Tensor.kept = call, api
+    Tensor.__dlpack_c_exchange_api__ = raw_dlpack.new_capsule(ctypes.addressof(api), b"dlpack_exchange_api", None)
+    return Tensor
+
+
+class ndarray(Array):
+    """CuPy's class of arrays, as their attributes say it."""
+
+    shape, strides, dtype = (COUNT,), (1,), np.dtype("uint8")
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.address, device_id=0)
+
+
+ndarray.__module__ = "cupy"
+
 
 class TorchStream:
     """A stream of the library's own, on which ``with torch.cuda.stream(s)`` and ``with s`` work."""
 
     def __init__(self, torch, handle=None):
         self.torch = torch
-        self.cuda_stream = simulated.Stream().handle if handle is None else handle
+        self.cuda_stream = torch.backing.make_stream() if handle is None else handle
 
     def __enter__(self):
         self._outer = self.torch.backing.current()
@@ -87,13 +141,14 @@ def make_torch(library):
     torch, cuda, core = (types.ModuleType(name) for name in ("torch", "torch.cuda", "torch._C"))
     torch.cuda, torch._C, torch.backing = cuda, core, library
     core._cuda_getCurrentRawStream = lambda device: library.current()
-    core._cuda_getCurrentStream = lambda device: (library.current(), device, 1)
+    core._cuda_getCurrentStream = lambda device: (library.current_id(), device, 1)
 
     def set_by_id(*, stream_id, device_index, device_type):
         assert (device_index, device_type) == (0, 1)
-        library.set_current(stream_id)
+        library.set_current_id(stream_id)
 
     core._cuda_setStream = set_by_id
+    torch.Tensor = make_tensor()
     cuda.Stream = type("Stream", (TorchStream,), {})
     cuda.set_stream = lambda stream: library.set_current(stream.cuda_stream)
 
@@ -113,7 +168,7 @@ def make_torch(library):
 def make_cupy(library):
     """The names of CuPy that Penstock asks."""
     cupy, cuda = types.ModuleType("cupy"), types.ModuleType("cupy.cuda")
-    cupy.cuda, cupy.backing = cuda, library
+    cupy.cuda, cupy.backing, cupy.ndarray = cuda, library, ndarray
 
     class BaseStream:
         def __init__(self, ptr):

@@ -90,3 +90,25 @@ def test_a_copy_of_a_gpus_tensor_waits_for_nothing():
 def test_numpy_of_a_gpus_tensor_says_what_to_do():
     with pytest.raises(ps.TensorError, match=r"cuda:0.*cpu\(\)"):
         ps.as_tensor(NUMBERS).cuda().numpy()
+
+
+def test_an_operation_of_the_cpu_does_not_write_where_it_can_not():
+    image = np.zeros((4, 6, 3), np.uint8)
+    with pytest.raises(ps.TensorError, match="out is on cuda:0, src on cpu"):
+        ps.resize(image, (2, 3), out=ps.empty((2, 3, 3), "uint8", device="cuda"))
+    with pytest.raises(ps.DeviceError, match=r"src.cpu\(\)"):
+        ps.resize(ps.zeros((4, 6, 3), "uint8", device="cuda"), (2, 3))
+    planes = [np.zeros((4, 4), np.uint8), np.zeros((2, 2), np.uint8), ps.zeros((2, 2), "uint8", device="cuda")]
+    with pytest.raises(ps.TensorError, match="planes of src are on cpu and cuda:0"):
+        ps.cvt_color(planes, "I420", "RGB")
+
+
+def test_synthetic_frames_are_in_host_memory():
+    seen = []
+
+    @ps.operator
+    def look(x):
+        seen.append(str(x.device))
+
+    ps.run(ps.source(ps.synthetic(6, 4, count=2)) >> look, device="cuda")
+    assert seen == ["cpu", "cpu"]

@@ -154,3 +154,42 @@ def test_host_memory_said_to_be_a_gpus():
     there = raw_dlpack.Producer(device=(2, 7), device_type=2, device_id=7)
     with pytest.raises(ps.TensorError, match="device_id 7"):
         ps.as_tensor(there)
+
+
+def interface_of(memory, **fields):
+    """An object with the memory's interface, and other fields in it."""
+    return type("Interface", (), {"__cuda_array_interface__": memory.__cuda_array_interface__ | fields})()
+
+
+def test_an_interface_over_host_memory():
+    array = np.zeros(24, "uint8")
+    with pytest.raises(ps.TensorError, match=r"__cuda_array_interface__: data is 0x[0-9a-f]+, .* GPU's memory"):
+        ps.as_tensor(interface_of(simulated.Memory(24), data=(array.ctypes.data, False), shape=(24,)))
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0, 2)])
+def test_interfaces_of_no_size_may_have_no_address(shape, stream):
+    ours = ps.empty(shape, "uint8", device="cuda")
+    named = interface_of(simulated.Memory(4, stream=stream.handle), data=(0, False), shape=shape)
+    for there in (interface_of(ours), interface_of(simulated.Memory(4), data=(0, False), shape=shape), named):
+        imported = ps.as_tensor(there)
+        assert (imported.shape, imported.device, imported.cpu().numpy().size) == (shape, "cuda:0", 0)
+    with pytest.raises(ps.TensorError, match="data is NULL"):
+        ps.as_tensor(interface_of(simulated.Memory(4), data=(0, False)))
+
+
+@pytest.mark.parametrize("which", ["legacy", "a stream"])
+def test_what_is_dropped_unused_is_released_at_once(which, stream):
+    """Its owner orders what it does with it; a use of ours is waited for."""
+    handle = simulated.LEGACY if which == "legacy" else stream.handle
+    known = ps.as_stream(handle)
+    gc.collect()
+    before = simulated.calls("cudaEventRecord")
+    with simulated.held(handle):
+        memory = simulated.Memory(COUNT, 1, handle)
+        alive = weakref.ref(memory)
+        tensor = ps.as_tensor(memory)
+        del memory, tensor
+        assert alive() is None
+        assert simulated.calls("cudaEventRecord") == before
+    known.sync()

@@ -4,45 +4,8 @@ and followed after it. Each test has a process: a library is found once.
 
 from __future__ import annotations
 
-import textwrap
-from pathlib import Path
-
 import pytest
-from helpers import check_python
-
-PRELUDE = """
-import sys; sys.path.insert(0, sys.argv[1])
-import library, simulated, penstock as ps
-lib = library.install(NAME)
-Array = lambda: library.Array(lib.backing)
-FRAMES = 40
-value = lambda number: number % 250 + 1
-results = simulated.Memory(library.COUNT * FRAMES)
-ps.empty((1,), "uint8", device="cuda")  # the device is in use
-
-def side_stream():
-    return lib.cuda.Stream(lib) if NAME == "torch" else lib.cuda.Stream()
-
-def entered(stream):
-    return lib.cuda.stream(stream) if NAME == "torch" and WAY == "function" else stream
-
-def look(x, late_ms=0):
-    x.copy_to(results.address + library.COUNT * ps.message().origin.number, late_ms)
-
-def wrong():
-    simulated.raw("cudaDeviceSynchronize")
-    found = [simulated.peek(results.address + library.COUNT * n, library.COUNT) for n in range(FRAMES)]
-    return [n for n, values in enumerate(found) if values != {value(n)}]
-"""
-
-
-HERE = str(Path(__file__).parent)
-
-
-def run(program, name, way="function", **env):
-    prelude = f"NAME, WAY = {name!r}, {way!r}\n" + PRELUDE
-    return check_python(prelude + textwrap.dedent(program), HERE, **env).split()
-
+from programs import run
 
 both = pytest.mark.parametrize("name", ["torch", "cupy"])
 

@@ -8,29 +8,10 @@ import threading
 
 import pytest
 import simulated
-from helpers import __file__ as helpers_file
 from helpers import check_python, run_python
+from programs import program
 
 import penstock as ps
-
-BEGIN = f"""
-import sys, os, threading, time
-sys.path[:0] = {[str(simulated.__file__).rsplit("/", 1)[0], str(helpers_file).rsplit("/", 1)[0]]}
-import simulated
-import penstock as ps
-
-@ps.operator
-def one():
-    yield 1
-
-@ps.operator
-def dropped(x):
-    pass
-"""
-
-
-def program(text):
-    return BEGIN + textwrap.dedent(text)
 
 
 def test_without_a_visible_gpu_the_error_says_so():
@@ -68,28 +49,76 @@ def test_nothing_makes_a_context_before_the_first_use_of_a_gpu():
     assert out.split() == ["0", "0", "1", "2"]
 
 
+FORK = """
+    stream, other = ps.Stream("cuda"), ps.Stream("cuda")
+    USES = {{
+        "Stream": lambda: ps.Stream("cuda"),
+        "Stream cpu": lambda: ps.Stream("cpu"),
+        "as_stream": lambda: ps.as_stream(stream.handle),
+        "query": stream.query,
+        "sync": stream.sync,
+        "record": stream.record,
+        "wait": lambda: stream.wait(other),
+        "empty": lambda: ps.empty((4,), "uint8", device="cuda"),
+        "zeros": lambda: ps.zeros((4,), "uint8", device="cuda"),
+        "empty cpu": lambda: ps.empty((4,), "uint8", device="cpu"),
+        "run": lambda: ps.run(one() >> dropped, device="cuda"),
+        "run cpu": lambda: ps.run(one() >> dropped, device="cpu"),
+        {uses}
+    }}
+    {first}
+    print([name for name in threads() if name.startswith("penstock")])
+    child = os.fork()
+    if child == 0:
+        asked = lambda: simulated.calls("cuStreamQuery", "cudaStreamQuery", "cuEventQuery", "cudaEventRecord")
+        before = asked()
+        for name, use in USES.items():
+            try:
+                use()
+                print(name, "gave no error", flush=True)
+            except ps.Error as error:
+                print(name if "fork" not in str(error) else "refused", flush=True)
+        print("refused" if asked() == before else "CUDA was asked", flush=True)
+        USES.clear()
+        stream = other = tensor = event = None
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(status, len(USES))
+    {last}
+"""
+
+
+def forked(first="", uses="", last=""):
+    threads = """
+def threads():
+    return [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
+"""
+    return check_python(program(threads + textwrap.dedent(FORK).format(first=first, uses=uses, last=last))).splitlines()
+
+
+def test_a_forked_child_is_told_so_where_nothing_of_ours_runs():
+    """CUDA has threads of its own, and they are not in the child."""
+    threads, *told, status = forked()
+    assert (threads, set(told), status) == ("[]", {"refused"}, f"0 {len(told) - 1}")
+
+
 def test_a_forked_child_is_told_so():
-    out = check_python(
-        program("""
-        stream = ps.Stream("cuda")
-        with stream:
-            tensor = ps.zeros((100,), "uint8", device="cuda")
-        child = os.fork()
-        if child == 0:
-            for use in (lambda: ps.Stream("cuda"), lambda: ps.zeros((4,), "uint8", device="cuda"), stream.sync,
-                        tensor.cpu, tensor.copy):
-                try:
-                    use()
-                    print("no error", flush=True)
-                except ps.Error as error:
-                    print("fork" in str(error), flush=True)
-            del tensor, stream
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        print(status, set(tensor.cpu().numpy().tolist()))
-        """)
+    _, *told, status, values = forked(
+        first="with stream: tensor = ps.zeros((100,), 'uint8', device='cuda'); event = stream.record()",
+        uses="""
+        "event.query": lambda: event.query(),
+        "event.sync": lambda: event.sync(),
+        "cpu": lambda: tensor.cpu(),
+        "copy": lambda: tensor.copy(),
+        "copy_to": lambda: tensor.copy_to(tensor),
+        "uses": lambda: ps.uses(tensor, stream),
+        "dlpack": lambda: tensor.__dlpack__(),
+        "interface": lambda: tensor.__cuda_array_interface__,
+        "as_tensor": lambda: ps.as_tensor(simulated),
+        """,
+        last="print(set(tensor.cpu().numpy().tolist()))",
     )
-    assert out.split("\n")[:-1] == ["True"] * 5 + ["0 {0}"]
+    assert (set(told), status, values) == ({"refused"}, f"0 {len(told) - 1}", "{0}")
 
 
 @pytest.mark.parametrize("how", ["", "sys.exit(3)", "raise SystemExit(3)"])
