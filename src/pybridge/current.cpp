@@ -98,6 +98,15 @@ nb::object call_directly(nb::handle f, const nb::tuple& args, const nb::dict& wo
   return f(*args, **words);
 }
 
+KeptBlocks::KeptBlocks(std::vector<Stream>& open) : open_(open), outer_(entered.size()) {
+  for (const Stream& stream : std::exchange(open_, {})) enter(stream);
+}
+
+KeptBlocks::~KeptBlocks() {
+  for (std::size_t i = outer_; i < entered.size(); ++i) open_.push_back(entered[i].stream);
+  while (entered.size() > outer_) leave_last();
+}
+
 EnteredTask::EnteredTask(const Stream& stream) : outer_(entered.size()) {
   entered.push_back({stream, std::nullopt, true, {}});
 }

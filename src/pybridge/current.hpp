@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <vector>
 
 namespace penstock::pybridge {
 
@@ -18,6 +19,20 @@ void enter(const Stream& stream);
 void leave(const Stream& stream);
 /// The device of the innermost block or task, if there is one.
 [[nodiscard]] std::optional<Device> entered_device();
+
+/// Around a piece of a generator, or a whole call: blocks that are open at its end are left, and
+/// kept in `open`, to be entered again by the next piece, on whatever thread.
+class KeptBlocks {
+ public:
+  explicit KeptBlocks(std::vector<Stream>& open);
+  ~KeptBlocks();
+  KeptBlocks(const KeptBlocks&) = delete;
+  KeptBlocks& operator=(const KeptBlocks&) = delete;
+
+ private:
+  std::vector<Stream>& open_;
+  std::size_t outer_;
+};
 
 /// While one lives the thread runs a task of the stream, which is current already.
 class EnteredTask {

@@ -3,6 +3,7 @@
 #include "base/throw.hpp"
 #include "pybridge/body_scope.hpp"
 #include "pybridge/compute_body.hpp"
+#include "pybridge/current.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/graph_lane.hpp"
 #include "pybridge/importer.hpp"
@@ -65,6 +66,7 @@ void PythonBody::start(graph::Instance& instance) {
 
 void PythonBody::stop() {
   const BodyScope scope(*this);
+  const KeptBlocks blocks(open_blocks_);
   in_python([&] {
     if (is_made_ && close_.is_valid() && !close_.is_none()) close_();
     is_made_ = false;
@@ -169,6 +171,7 @@ void PythonBody::call(graph::Activation& activation) {
   nb::object result;
   {
     const BodyScope scope(*this);
+    const KeptBlocks blocks(open_blocks_);
     result = in_python([&]() -> nb::object {
       if (node_->kind == BodyKind::call) return call_with_arguments(activation);
       if (node_->kind == BodyKind::expand) return nb::list(call_with_arguments(activation));
@@ -177,6 +180,7 @@ void PythonBody::call(graph::Activation& activation) {
       return nb::steal(next);
     });
   }
+  if (node_->kind != BodyKind::iterate) open_blocks_.clear();
   if (!result.is_valid()) {
     activation.end();
     return;

@@ -81,6 +81,7 @@ class PythonBody : public graph::Body {
   runtime::Runner* runner_ = nullptr;
   graph::Activation* activation_ = nullptr;
   nb::object message_;
+  std::vector<Stream> open_blocks_;  // `with stream:` around a yield
   bool is_made_ = false;
 };
 

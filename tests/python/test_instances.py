@@ -220,3 +220,44 @@ def test_a_slow_instance_holds_at_most_its_own_message():
     gate.open()
     run.wait()
     assert len(made) == 100
+
+
+def test_a_block_around_yields_is_left_in_between_and_entered_again():
+    stream, seen = ps.Stream("cpu"), []
+
+    @ps.operator
+    def source():
+        own = ps.current_stream("cpu")
+        with stream:
+            for number in range(200):
+                seen.append(ps.current_stream("cpu"))
+                yield number
+        seen.append(ps.current_stream("cpu"))
+        assert seen[-1] is not stream and seen[-1] == own
+
+    @ps.operator
+    def work(x):
+        assert ps.current_stream("cpu") != stream
+        return x
+
+    assert collect(work(source()), device="cpu") == list(range(200))
+    assert seen[:-1] == [stream] * 200
+
+
+def test_a_block_around_yields_ends_with_the_run():
+    left = []
+
+    @ps.operator
+    def source():
+        with ps.Stream("cpu") as stream:
+            try:
+                while True:
+                    yield 1
+            finally:
+                left.append(ps.current_stream("cpu") == stream)
+
+    running = ps.iterate(source(), device="cpu")
+    assert next(running) == 1
+    running.close()
+    assert left == [True]
+    assert ps.current_stream("cpu") is None

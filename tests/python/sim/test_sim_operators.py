@@ -171,3 +171,23 @@ def test_a_direct_call_gives_the_current_stream_back(name, ends, outer, words):
     raised = "['raised']" if ends.startswith("raise") else "[]"
     found = run(text.replace("ENDS", ends).replace("OUTER", repr(outer)).replace("WORDS", words), name)
     assert found == ["True", "True", raised, "0"]
+
+
+@both
+def test_a_block_of_ours_around_yields_holds_for_all_of_them(name):
+    text = """
+    stream, seen = ps.Stream("cuda"), set()
+    @ps.operator
+    def frames():
+        with stream:
+            for n in range(FRAMES):
+                seen.add((int(ps.current_stream("cuda") == stream), int(lib.backing.current() == stream.handle)))
+                yield Array().fill(value(n), late_ms=1)
+    @ps.operator
+    def check(x):
+        assert ps.current_stream("cuda") != stream and lib.backing.current() != stream.handle
+        look(x)
+    ps.run(frames() >> check, device="cuda", streams="per_operator")
+    print(wrong(), seen == {(1, 1)})
+    """
+    assert run(text, name) == ["[]", "True"]
