@@ -98,7 +98,7 @@ Ref<Block> Cache::allocate(std::size_t bytes, order::Stream* stream) {
 // A block of the list that may be used on the slot's stream (or by the host) with no wait. Under
 // the home's lock. Blocks that are not ready get a mark, so that they will be some day.
 Block* Cache::take(Home& home, std::uint32_t size_class, const order::Slot* slot) {
-  Bin& bin = home.bins[size_class];
+  const Bin& bin = home.bins[size_class];
   const auto is_ready = [&](Block& block) {
     const order::Uses& uses = block.uses_;
     if (uses.empty() || (slot != nullptr && uses.covered_by(*slot)) || block.prune()) return true;
@@ -119,7 +119,7 @@ Block* Cache::take(Home& home, std::uint32_t size_class, const order::Slot* slot
     }
   }
   if (found == nullptr) return nullptr;
-  bin.remove(*found);
+  home.take_out(*found);
   ++home.hits;
   return found;
 }
@@ -145,7 +145,7 @@ Block* Cache::take_over(std::uint32_t size_class, order::Stream& stream) {
     home.sort_returned();
     block = home.bins[size_class].oldest;
     if (block == nullptr) return;
-    home.bins[size_class].remove(*block);
+    home.take_out(*block);
     ++home.hits;
   });
   if (block == nullptr) return nullptr;

@@ -7,6 +7,7 @@
 
 #include <penstock/memory.hpp>
 
+#include "base/fair_mutex.hpp"
 #include "memory/block.hpp"
 #include "memory/homes.hpp"
 #include "memory/slab.hpp"
@@ -94,7 +95,7 @@ class Cache {
   std::atomic<std::int64_t> waits_{0};
   std::atomic<std::int64_t> steals_{0};
   std::atomic<std::uint32_t> epoch_{1};  // a clear ends an epoch and the membership of its blocks
-  std::mutex mutex_;  // growth, eviction, clear; guards what follows; nobody waits under it
+  FairMutex mutex_;  // growth, eviction, clear; guards what follows; nobody waits under it
   std::int64_t peak_ = 0;
   std::int64_t evictions_ = 0;
   Blocks members_;

@@ -57,14 +57,13 @@ std::int64_t Cache::detach(std::int64_t bytes, Pending pending, Blocks& detached
   homes_.for_each([&](Home& home) {
     const std::lock_guard guard(home.lock);
     home.sort_returned();
-    for (const Bin& bin : home.bins) {
-      for (Block* block = bin.oldest; block != nullptr; block = block->newer_) {
-        if (may_go(*block)) {
-          ages.emplace_back(block->freed_at_, static_cast<std::int64_t>(block->bytes_));
-        }
+    home.for_each_idle([&](Block& block) {
+      if (may_go(block)) {
+        ages.emplace_back(block.freed_at_, static_cast<std::int64_t>(block.bytes_));
       }
-    }
+    });
   });
+  if (ages.empty()) return 0;
   std::sort(ages.begin(), ages.end());
   std::uint64_t youngest = 0;
   std::int64_t sum = 0;
@@ -75,19 +74,14 @@ std::int64_t Cache::detach(std::int64_t bytes, Pending pending, Blocks& detached
   std::int64_t freed = 0;
   homes_.for_each([&](Home& home) {
     const std::lock_guard guard(home.lock);
-    for (Bin& bin : home.bins) {
-      for (Block* block = bin.oldest; block != nullptr && freed < bytes;) {
-        Block* newer = block->newer_;
-        if (block->freed_at_ <= youngest && may_go(*block)) {
-          bin.remove(*block);
-          freed += static_cast<std::int64_t>(block->bytes_);
-          detached.push_back(block);
-          ++evictions_;
-          remove_member(*block);
-        }
-        block = newer;
-      }
-    }
+    home.for_each_idle([&](Block& block) {
+      if (freed >= bytes || block.freed_at_ > youngest || !may_go(block)) return;
+      home.take_out(block);
+      freed += static_cast<std::int64_t>(block.bytes_);
+      detached.push_back(&block);
+      ++evictions_;
+      remove_member(block);
+    });
   });
   return freed;
 }
@@ -216,16 +210,11 @@ void Cache::sweep_stale(Blocks& detached) {
   homes_.for_each([&](Home& home) {
     const std::lock_guard guard(home.lock);
     home.sort_returned();
-    for (Bin& bin : home.bins) {
-      for (Block* block = bin.oldest; block != nullptr;) {
-        Block* newer = block->newer_;
-        if (block->epoch_ != epoch_.load()) {
-          bin.remove(*block);
-          detached.push_back(block);
-        }
-        block = newer;
-      }
-    }
+    home.for_each_idle([&](Block& block) {
+      if (block.epoch_ == epoch_.load()) return;
+      home.take_out(block);
+      detached.push_back(&block);
+    });
   });
 }
 

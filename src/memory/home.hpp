@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 namespace penstock::memory {
@@ -38,7 +39,37 @@ struct Home {
   alignas(64) SpinLock lock;  // guards what follows; not on the line that other threads push to
   bool in_use = false;        // by a thread
   std::int64_t hits = 0;
+  // A bit for each bin that holds blocks. Most are empty, and whoever goes through all homes has
+  // the cache's mutex meanwhile.
+  std::array<std::uint64_t, (kClasses + 63) / 64> filled{};
   std::array<Bin, kClasses> bins{};
+
+  // All under lock, but for push().
+  void put(Block& block) {
+    bins[block.size_class_].push(block);
+    filled[block.size_class_ / 64] |= std::uint64_t{1} << block.size_class_ % 64;
+  }
+  void take_out(Block& block) {
+    Bin& bin = bins[block.size_class_];
+    bin.remove(block);
+    if (bin.newest == nullptr) {
+      filled[block.size_class_ / 64] &= ~(std::uint64_t{1} << block.size_class_ % 64);
+    }
+  }
+  /// Each idle block, of each size the oldest first; `body` may take it out.
+  template <class Body>
+  void for_each_idle(Body&& body) {
+    for (std::size_t i = 0; i < filled.size(); ++i) {
+      for (std::uint64_t left = filled[i]; left != 0; left &= left - 1) {
+        Block* block = bins[64 * i + static_cast<std::size_t>(std::countr_zero(left))].oldest;
+        while (block != nullptr) {
+          Block* newer = block->newer_;
+          body(*block);
+          block = newer;
+        }
+      }
+    }
+  }
 
   // Sequentially consistent: whoever frees looks at the limit and the epoch after this, whoever
   // changes those looks for returned blocks afterwards, and one of the two sees the other.
@@ -60,7 +91,7 @@ struct Home {
     }
     while (oldest != nullptr) {
       Block* newer = oldest->older_;
-      bins[oldest->size_class_].push(*oldest);
+      put(*oldest);
       oldest = newer;
     }
   }

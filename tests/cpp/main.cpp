@@ -1,6 +1,9 @@
-// The main of all C++ tests, and a watchdog: a test that hangs is named, and ends the program.
+// The main of all C++ tests, and a watchdog: a test that hangs is named with what its threads do,
+// and ends the program.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+
+#include "print_threads.hpp"
 
 #include <chrono>
 #include <condition_variable>
@@ -60,6 +63,7 @@ class Watchdog final : public doctest::IReporter {
       if (changed || running_.empty()) continue;
       std::fprintf(stderr, "still running after %.0f s, given up: %s\n", timeout_s_,
                    running_.c_str());
+      print_threads();
       lock.unlock();  // doctest reports the abort, to this listener too
       std::abort();
     }

@@ -54,6 +54,22 @@ void on_threads(int count, Body body) {
   for (auto& thread : threads) thread.join();
 }
 
+// How far the allocating threads are. Whoever watches or disturbs them goes on when they have:
+// else it would take the cache's lock as often as it can, and they would wait for it all the time.
+class Steps {
+ public:
+  void add() { count_.fetch_add(1, std::memory_order_relaxed); }  // an order would hide races
+  void wait_for(std::uint64_t more, const std::atomic<int>& working) {
+    const auto until = count_.load(std::memory_order_relaxed) + more;
+    while (count_.load(std::memory_order_relaxed) < until && working.load() > 0) {
+      std::this_thread::yield();
+    }
+  }
+
+ private:
+  std::atomic<std::uint64_t> count_{0};
+};
+
 void check_all_idle() {
   const Stats seen = stats(kCpu);
   std::int64_t bytes = 0;
@@ -64,6 +80,51 @@ void check_all_idle() {
   CHECK(seen.bytes_live == 0);
   CHECK(seen.bytes_idle == bytes);
   CHECK(seen.blocks == static_cast<std::int64_t>(snapshot(kCpu).size()));
+}
+
+// No list hides a block that is not counted: what comes from a list is live then. With the limit as
+// it is: a new one would look through the lists.
+void check_all_counted() {
+  std::vector<Ref<Block>> held;
+  for (const std::size_t size : kSizes) {
+    for (;;) {
+      const Stats before = stats(kCpu);
+      held.push_back(allocate(size));
+      const Stats now = stats(kCpu);
+      if (now.misses != before.misses) break;
+      CHECK(now.bytes_live - before.bytes_live == static_cast<std::int64_t>(held.back()->bytes()));
+    }
+  }
+}
+
+constexpr int kDisturbed = 4;  // threads
+
+void disturb(Random& random) {
+  switch (random.below(4)) {
+    case 0:
+      clear(kCpu);
+      break;
+    case 1:
+      trim(static_cast<std::int64_t>(random.below(100'000)), kCpu);
+      break;
+    case 2:
+      set_limit(static_cast<std::int64_t>(random.below(1'000'000)), kCpu);
+      break;
+    default:
+      static_cast<void>(snapshot(kCpu));
+      reset_peak(kCpu);
+      break;
+  }
+}
+
+// False if somebody else has written to the block that comes out.
+bool take_and_swap(Exchange& exchange, Random& random, const Stream* stream) {
+  const std::size_t bytes = kSizes[random.below(kSizes.size())];
+  Handed mine{stream == nullptr ? allocate(bytes) : allocate(bytes, *stream), next_stamp()};
+  write_stamp(*mine.block, mine.stamp);
+  if (stream != nullptr && random.below(4) == 0) work_on(*mine.block, *stream, false, [] {});
+  const Handed other = exchange.swap(std::move(mine), random.next());
+  return !other.block || has_stamp(*other.block, other.stamp);
 }
 
 }  // namespace
@@ -104,10 +165,13 @@ TEST_CASE("threads: live and idle are exact together at every moment") {
   constexpr std::int64_t kHeld = 8;
   const auto bytes = static_cast<std::int64_t>(class_bytes(size_class(5'000)));
   set_limit(kThreads * kHeld * bytes / 2, kCpu);
-  std::atomic<bool> over{false};
+  Steps steps;
+  std::atomic<int> working{kThreads};
   std::atomic<std::int64_t> wrong{0};
   std::thread watcher([&] {
-    while (!over.load()) {
+    Random random(77);
+    while (working.load() > 0) {
+      steps.wait_for(random.below(4), working);
       const Stats now = stats(kCpu);
       const std::int64_t counted = now.bytes_live + now.bytes_idle;
       const bool exact = counted % bytes == 0 && counted >= now.blocks * bytes &&
@@ -121,9 +185,10 @@ TEST_CASE("threads: live and idle are exact together at every moment") {
     std::array<Ref<Block>, kHeld> held;
     for (int i = 0; i < scaled(50'000); ++i) {
       held[random.below(kHeld)] = random.below(4) == 0 ? Ref<Block>{} : allocate(5'000);
+      steps.add();
     }
+    working.fetch_sub(1);
   });
-  over = true;
   watcher.join();
   CHECK(wrong == 0);
   check_all_idle();
@@ -131,50 +196,36 @@ TEST_CASE("threads: live and idle are exact together at every moment") {
 
 TEST_CASE("threads: clear, trim and new limits at any moment leave nothing uncounted") {
   const FreshCache cache;
-  constexpr int kThreads = 4;
-  Exchange exchange(8);
-  std::atomic<int> working{kThreads};
+  constexpr int kRounds = 20;
   std::atomic<std::int64_t> wrong{0};
-  const Stream stream = new_stream();
-  std::thread disturber([&] {
-    Random random(77);
-    while (working.load() > 0) {
-      switch (random.below(4)) {
-        case 0:
-          clear(kCpu);
-          break;
-        case 1:
-          trim(static_cast<std::int64_t>(random.below(100'000)), kCpu);
-          break;
-        case 2:
-          set_limit(static_cast<std::int64_t>(random.below(1'000'000)), kCpu);
-          break;
-        default:
-          static_cast<void>(snapshot(kCpu));
-          reset_peak(kCpu);
-          break;
+  for (int round = 0; round < kRounds; ++round) {
+    const Stream stream = new_stream();
+    Exchange exchange(8);
+    Steps steps;
+    std::atomic<int> working{kDisturbed};
+    std::thread disturber([&] {
+      Random random(static_cast<std::uint64_t>(77 + round));
+      while (working.load() > 0) {
+        steps.wait_for(random.below(4), working);
+        disturb(random);
       }
-    }
-  });
-  on_threads(kThreads, [&](int index) {
-    Random random(static_cast<std::uint64_t>(index));
-    for (int i = 0; i < scaled(50'000); ++i) {
-      const std::size_t bytes = kSizes[random.below(kSizes.size())];
-      Handed mine{index == 0 ? allocate(bytes, stream) : allocate(bytes), next_stamp()};
-      write_stamp(*mine.block, mine.stamp);
-      if (index == 0 && random.below(4) == 0) {
-        work_on(*mine.block, stream, false, [] {});
+    });
+    on_threads(kDisturbed, [&](int index) {
+      Random random(static_cast<std::uint64_t>(kDisturbed * round + index));
+      const Stream* own = index == 0 ? &stream : nullptr;
+      for (int i = 0; i < scaled(50'000) / kRounds; ++i) {
+        wrong.fetch_add(take_and_swap(exchange, random, own) ? 0 : 1, std::memory_order_relaxed);
+        steps.add();
       }
-      const Handed other = exchange.swap(std::move(mine), random.next());
-      if (other.block && !has_stamp(*other.block, other.stamp)) wrong.fetch_add(1);
-    }
-    working.fetch_sub(1);
-  });
-  disturber.join();
+      working.fetch_sub(1);
+    });
+    disturber.join();
+    exchange.places_.clear();
+    stream.sync();
+    check_all_idle();
+    check_all_counted();
+  }
   CHECK(wrong == 0);
-  exchange.places_.clear();
-  stream.sync();
-  check_all_idle();
   set_limit(0, kCpu);
   CHECK(stats(kCpu).bytes_idle == 0);
   CHECK(stats(kCpu).bytes_live == 0);

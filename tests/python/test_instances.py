@@ -233,7 +233,8 @@ def test_a_block_around_yields_is_left_in_between_and_entered_again():
                 seen.append(ps.current_stream("cpu"))
                 yield number
         seen.append(ps.current_stream("cpu"))
-        assert seen[-1] is not stream and seen[-1] == own
+        assert seen[-1] is not stream
+        assert seen[-1] == own
 
     @ps.operator
     def work(x):
