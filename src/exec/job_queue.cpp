@@ -29,11 +29,14 @@ Job* JobQueue::pop() {
   return job;
 }
 
-void JobQueue::share_all() {
-  if (!has_any()) return;
+bool JobQueue::share_all() {
+  if (!has_any()) return false;
   const std::lock_guard guard(lock_);
+  const int size = size_.load(kRelaxed);
+  if (shared_.load(kRelaxed) == size) return false;
   for (Job* job = oldest_; job != nullptr; job = job->next) job->light = false;
-  shared_.store(size_.load(kRelaxed));
+  shared_.store(size);
+  return true;
 }
 
 void JobQueue::close() {

@@ -23,8 +23,9 @@ class JobQueue {
   /// Any, light ones too.
   [[nodiscard]] bool has_any() const { return size_.load(std::memory_order_relaxed) > 0; }
 
-  /// Makes light jobs into ordinary ones.
-  void share_all();
+  /// Makes light jobs into ordinary ones. True, and to be followed by Parking::wake_one(), if there
+  /// were any.
+  [[nodiscard]] bool share_all();
   /// Drops what is there and all that comes later: their owners may free them.
   void close();
 

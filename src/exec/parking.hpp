@@ -8,9 +8,13 @@
 //              searcher and sets its word.
 //   worker:    (3) stops searching: lowers searchers_; (4) raises sleepers_; (5) reads the queues;
 //              sleeps if they are empty, otherwise takes itself off the list.
+//              If it found a job, while it searched or after (5), it reads the queues once more
+//              and does (2) if there is another.
 // No wake-up is lost: if (2) saw no sleeper, it came before (4), so (1) came before (5), and the
 // worker sees the job. If (2) saw a searcher, it came before that one's (3), so (1) came before the
-// look that each searcher has after (3): before it sleeps, or, if it found a job, to wake the next.
+// look that each searcher has after (3): before it sleeps, and, once it found a job, to wake the
+// next. It needs both: two jobs can come between the last look of its search and (3); one it finds
+// at (5), and may be busy with for long.
 // searchers_ is raised only by a worker that goes on to (3) or together with a sleeper that is
 // taken off the list, never for a moment by a submitter that then finds nobody: another submitter
 // would rely on it. Attacked by "exec: no wake-up is lost" in test_exec_parking.cpp.

@@ -23,7 +23,8 @@ struct Job {
 /// worker is woken if no other is looking for work.
 enum class Hint : std::uint8_t {
   /// This worker, after its current job. If a job had that place already, that one goes to the
-  /// worker's queue, and a sleeping worker is woken for it. For a job whose data is in this cache.
+  /// worker's queue, and a sleeping worker is woken for it; so does this one if another
+  /// has its turn first. For a job whose data is in this cache.
   next,
   /// Whoever is idle: to the queue, and a sleeping worker is woken. For long jobs.
   spread,

@@ -69,6 +69,10 @@ void Worker::submit(Job* job, Hint hint) {
     job = next_.exchange(job, std::memory_order_acq_rel);
     if (job == nullptr) return;
   }
+  queue(job);
+}
+
+void Worker::queue(Job* job) {
   // Once it is in the queue the job may be run and freed by another worker.
   const bool light = job->light;
   queue_.push(job);
@@ -76,12 +80,13 @@ void Worker::submit(Job* job, Hint hint) {
 }
 
 void Worker::share_all() {
-  if (Job* job = take_next()) {
-    job->light = false;
-    queue_.push(job);
+  Job* kept = take_next();
+  if (kept != nullptr) {
+    kept->light = false;
+    queue_.push(kept);
   }
-  queue_.share_all();
-  if (queue_.has_shared()) state_.parking.wake_one();
+  // Somebody was woken for the others when they came.
+  if (queue_.share_all() || kept != nullptr) state_.parking.wake_one();
 }
 
 // The queues take turns, so that a job which is always there again starves none in the other.
@@ -95,9 +100,14 @@ Job* Worker::take() {
   injected_first_ = !injected_first_;
   JobQueue& first = injected_first_ ? state_.injected : queue_;
   JobQueue& second = injected_first_ ? queue_ : state_.injected;
-  if (Job* job = first.pop()) return job;
-  if (Job* job = second.pop()) return job;
-  return take_next();
+  Job* job = first.pop();
+  if (job == nullptr) job = second.pop();
+  if (job == nullptr) return take_next();
+  // The one that was to be next would wait for this one too, which may be long.
+  if (!job->light) {
+    if (Job* kept = take_next()) queue(kept);
+  }
+  return job;
 }
 
 Job* Worker::take_next() {
@@ -169,14 +179,11 @@ Job* Worker::wait_for_job() {
   Parking& parking = state_.parking;
   bool searching = parking.begin_search();
   while (!state_.stopping.load()) {
-    if (searching) {
-      Job* job = search();
-      parking.end_search();
-      if (job != nullptr) {
-        if (state_.has_work()) parking.wake_one();
-        return job;
-      }
-    } else if (Job* job = look()) {
+    Job* job = searching ? search() : look();
+    if (searching) parking.end_search();
+    if (job != nullptr) {
+      // Also where it was found after the search: whoever saw this thread search woke nobody.
+      if (state_.has_work()) parking.wake_one();
       return job;
     }
     parking.prepare(sleeper_);

@@ -41,6 +41,7 @@ class Worker {
     std::int64_t since_ns = 0;
   };
 
+  void queue(Job* job);
   [[nodiscard]] Job* take();
   [[nodiscard]] Job* take_next();
   [[nodiscard]] Job* look();

@@ -4,6 +4,7 @@
 #include <penstock/error.hpp>
 
 #include "base/time.hpp"
+#include "exec_fixture.hpp"
 #include "graph/graph.hpp"
 #include "runtime/run.hpp"
 

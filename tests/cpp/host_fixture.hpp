@@ -5,39 +5,27 @@
 #include "backend_fixture.hpp"
 #include "base/settings.hpp"
 #include "exec/pool.hpp"
+#include "exec_fixture.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace penstock::backend::test {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr double kSanitizerScale = 0.2;
-#else
-inline constexpr double kSanitizerScale = 1;
-#endif
+using exec_test::eventually;
 
 // How often a random or racing test tries.
 inline int scaled(int count) {
   const char* text = std::getenv("PENSTOCK_TEST_SCALE");
-  const double scale = (text == nullptr ? 1.0 : std::atof(text)) * kSanitizerScale;
+  const double scale = (text == nullptr ? 1.0 : std::atof(text)) * exec_test::kSanitizerScale;
   return std::max(1, static_cast<int>(count * scale));
-}
-
-// False if it does not come within seconds: then a wake-up was lost.
-template <class Condition>
-[[nodiscard]] bool eventually(Condition condition) {
-  const std::int64_t until = now_ns() + 10 * kSecond;
-  while (!condition()) {
-    if (now_ns() > until) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 template <class Body>
@@ -74,20 +62,26 @@ class BusyWorkers {
       streams_.push_back(std::make_unique<TestStream>(host()));
       launch(streams_.back()->handle, [this] {
         busy_.fetch_add(1);
-        while (!released_.load()) std::this_thread::yield();
+        while (!released_.load()) std::this_thread::sleep_for(std::chrono::microseconds(100));
       });
     }
-    REQUIRE(eventually([&] { return busy_.load() == workers; }));
+    if (eventually([&] { return busy_.load() == workers; })) return;
+    const int busy = busy_.load();
+    const int asleep = exec::Pool::instance().sleeping();
+    finish();
+    FAIL("of ", workers, " workers ", busy, " are busy and ", asleep, " asleep");
   }
-  ~BusyWorkers() {
-    release();
-    for (const auto& stream : streams_) static_cast<void>(sync(stream->handle));
-  }
+  ~BusyWorkers() { finish(); }
   BusyWorkers(const BusyWorkers&) = delete;
   BusyWorkers& operator=(const BusyWorkers&) = delete;
   void release() { released_.store(true); }
 
  private:
+  void finish() {
+    release();
+    for (const auto& stream : streams_) static_cast<void>(sync(stream->handle));
+  }
+
   std::vector<std::unique_ptr<TestStream>> streams_;
   std::atomic<int> busy_{0};
   std::atomic<bool> released_{false};

@@ -104,6 +104,6 @@ TEST_CASE("sync=context: what is emitted waits for all work on the device") {
   CHECK_FALSE(running->wait(now_ns() + 50'000'000));
   CHECK(seen == -1);
   is_open = true;
-  CHECK(running->wait(now_ns() + 10'000'000'000));
+  CHECK(running->wait(now_ns() + exec_test::kPatience));
   CHECK(seen == 7);
 }

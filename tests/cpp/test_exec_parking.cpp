@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <doctest/doctest.h>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -65,6 +67,80 @@ TEST_CASE("exec: no wake-up is lost between submitters and chains") {
     }
     for (std::thread& thread : threads) thread.join();
     CHECK_FALSE(lost);
+  }
+}
+
+// A worker that ends its search and finds a job then is lost to it: the next job needs another.
+TEST_CASE("exec: no wake-up is lost when as many jobs come as there are workers, all for long") {
+  struct Attack {
+    int workers;
+    std::int64_t spin_ns;
+    std::optional<std::uint64_t> seed;
+  };
+  for (const Attack& attack : {Attack{2, 0, {}}, Attack{2, 2'000, {}}, Attack{4, 2'000, {}},
+                               Attack{2, 50'000, {}}, Attack{2, 2'000, 1}}) {
+    const auto pool =
+        Pool::make({.workers = attack.workers, .seed = attack.seed, .spin_ns = attack.spin_ns});
+    CAPTURE(attack.workers);
+    CAPTURE(attack.spin_ns);
+    Random random(7);
+    const std::int64_t until = now_ns() + static_cast<std::int64_t>(scaled(2 * kSecond));
+    for (std::size_t round = 0; round < scaled(20'000) && now_ns() < until; ++round) {
+      std::atomic<int> entered{0};
+      std::atomic<int> left{0};
+      std::atomic<bool> given_up{false};
+      std::vector<std::unique_ptr<Task>> jobs;
+      const auto all_entered = [&] { return entered.load() == attack.workers; };
+      for (int i = 0; i < attack.workers; ++i) {
+        jobs.push_back(std::make_unique<Task>([&] {
+          ++entered;
+          while (!all_entered() && !given_up) std::this_thread::yield();
+          ++left;
+        }));
+      }
+      for (const auto& job : jobs) pool->submit(job.get());
+      const bool lost = !eventually(all_entered);
+      given_up = lost;
+      REQUIRE(eventually([&] { return left.load() == attack.workers; }));
+      REQUIRE_FALSE(lost);
+      // Mostly at once, sometimes about when the workers end their search.
+      if (random.below(4) == 0) {
+        spin_for(attack.spin_ns + static_cast<std::int64_t>(random.below(8'000)));
+      }
+    }
+  }
+}
+
+TEST_CASE("exec: what was to be next does not wait for a long job that came in between") {
+  for (const std::int64_t spin_ns : {0, 2'000, 50'000}) {
+    const auto pool = Pool::make({.workers = 2, .seed = {}, .spin_ns = spin_ns});
+    CAPTURE(spin_ns);
+    const std::int64_t until = now_ns() + static_cast<std::int64_t>(scaled(kSecond));
+    for (std::size_t round = 0; round < scaled(500) && now_ns() < until; ++round) {
+      std::atomic<int> turns{0};
+      std::atomic<int> ended{0};
+      std::atomic<bool> enough{false};
+      Task chain([&] {
+        ++turns;
+        if (enough) {
+          ++ended;
+        } else {
+          pool->submit(&chain, Hint::next);
+        }
+      });
+      bool went_on = false;
+      Task longer([&] {
+        const int seen = turns.load();
+        went_on = eventually([&] { return turns.load() > seen + 1; });
+        enough = true;
+        ++ended;
+      });
+      pool->submit(&chain);
+      REQUIRE(eventually([&] { return turns.load() > 100 && pool->sleeping() == 1; }));
+      pool->submit(&longer);
+      REQUIRE(eventually([&] { return ended.load() == 2; }, 2 * kPatience));
+      REQUIRE(went_on);
+    }
   }
 }
 

@@ -22,7 +22,7 @@ using exec::Pool;
 
 namespace {
 
-constexpr unsigned kPatienceS = 20;
+constexpr unsigned kPatienceS = kPatience / kSecond;
 
 struct Ended {
   int code = -1;
@@ -62,7 +62,7 @@ int throw_out_of_job() {
   const auto pool = Pool::make({.workers = 1, .seed = {}});
   Task job([] { throw std::runtime_error("no frame"); });
   pool->submit(&job);
-  sleep_for_ms(20'000);
+  sleep_for_ms(kPatienceS * 1000);
   return 1;
 }
 

@@ -225,12 +225,12 @@ TEST_CASE("reactor: it ends when told, with work that is not over" * doctest::sk
   order::PointWatch watch, late_watch;
   order::watch(gate, stream.use(), watch);
   gate.drop();
-  CHECK(order::Reactor::instance().stop(5 * kSecond));
+  CHECK(order::Reactor::instance().stop(exec_test::kPatience));
   order::watch(late, stream.use(), late_watch);
   late.drop();
   slow.release();
   stream.finish();
-  CHECK(order::Reactor::instance().stop(5 * kSecond));
+  CHECK(order::Reactor::instance().stop(exec_test::kPatience));
   CHECK(gate.opened == 0);
   CHECK(late.opened == 0);
 }

@@ -169,6 +169,61 @@ TEST_CASE("host stream: a consumer runs beside its producer, which goes on") {
   CHECK(in_time);
 }
 
+TEST_CASE("host stream: a consumer does not wait for what its producer is given meanwhile") {
+  if (exec::Pool::instance().workers() < 2) return;
+  Random random(3);
+  for (int round = 0; round < scaled(2000); ++round) {
+    TestStream producer(host()), consumer(host());
+    TestEvent ready(host());
+    std::atomic<bool> go{false}, consumed{false};
+    bool in_time = false;
+    launch(producer.handle, [&] {
+      while (!go) cpu_relax();
+    });
+    host().record(ready.handle, producer.handle);
+    host().wait(consumer.handle, ready.handle);
+    launch(consumer.handle, [&] { consumed = true; });
+    exec_test::spin_for(200'000);  // the other workers are asleep by now
+    go = true;
+    // About when the producer, with nothing left to do, hands its worker to the consumer.
+    exec_test::spin_for(static_cast<std::int64_t>(random.below(3'000)));
+    launch(producer.handle, [&] { in_time = eventually([&] { return consumed.load(); }); });
+    CHECK(eventually([&] { return consumed.load(); }, 2 * exec_test::kPatience));
+    producer.finish();
+    consumer.finish();
+    REQUIRE(in_time);
+  }
+}
+
+TEST_CASE("host stream: a job that an event hands to the pool does not wait for the next task") {
+  if (exec::Pool::instance().workers() < 2) return;
+  struct Told : Completion {
+    exec_test::Task* job = nullptr;
+  };
+  for (const int before : {1, 16}) {  // within a turn of the stream, and at its end
+    TestStream stream(host());
+    TestEvent ready(host());
+    std::atomic<bool> ran{false};
+    bool in_time = false;
+    exec_test::Task job([&] { ran = true; });
+    Told told;
+    told.job = &job;
+    told.fire = [](Completion* completion) {
+      exec::Pool::instance().submit(static_cast<Told*>(completion)->job, exec::Hint::light);
+    };
+    SlowWork slow(host(), stream.handle);
+    for (int i = 0; i < before; ++i) launch(stream.handle, [] {});
+    host().record(ready.handle, stream.handle);
+    REQUIRE(host().notify(ready.handle, told));
+    launch(stream.handle, [&] { in_time = eventually([&] { return ran.load(); }); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    slow.release();
+    CHECK(eventually([&] { return ran.load(); }, 2 * exec_test::kPatience));
+    stream.finish();
+    CHECK(in_time);
+  }
+}
+
 TEST_CASE("host stream: what a task queues elsewhere runs while the task goes on") {
   if (exec::Pool::instance().workers() < 2) return;
   TestStream outer(host()), inner(host());

@@ -127,7 +127,7 @@ TEST_CASE("joins: what will not come is known at once") {
   NodeSpec spec = node("source", {}, {"out"}, nullptr);
   spec.factory = std::make_shared<FunctionFactory>([&](int) {
     return [&, n = 0](Activation& a) mutable {
-      if (n > 0 && !exec_test::eventually([&] { return rows.load() >= n; }, exec_test::kSecond)) {
+      if (n > 0 && !exec_test::eventually([&] { return rows.load() >= n; })) {
         came.store(false);
       }
       a.emit(0, message(std::int64_t{n}));

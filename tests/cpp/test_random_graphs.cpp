@@ -42,7 +42,7 @@ std::string run_one(std::uint64_t seed, exec::Pool& pool) {
     runtime::RunOptions options;
     options.pool = &pool;
     const auto run = runtime::Run::start(drawn.graph, options);
-    if (!run->wait(now_ns() + 20'000'000'000)) {
+    if (!run->wait(now_ns() + exec_test::kPatience)) {
       wrong = "it does not end";
       run->abort(std::make_exception_ptr(Error("given up")));
       static_cast<void>(run->wait(kNever));

@@ -67,7 +67,7 @@ TEST_CASE("work: an operator stops at its limit of work in flight") {
     std::this_thread::sleep_for(std::chrono::milliseconds(120));  // past a look for deadlocks
     CHECK(begun.load() == 3 * instances);
     is_open.store(true);
-    REQUIRE(run->wait(now_ns() + 20'000'000'000));
+    REQUIRE(run->wait(now_ns() + exec_test::kPatience));
     CHECK(begun.load() == 40);
     CHECK(over.load() == 40);  // an operator ends after its work
   }
@@ -106,7 +106,7 @@ TEST_CASE("work: a host input waits for the work behind it") {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     CHECK(came.load() == 0);
     is_open.store(true);
-    REQUIRE(run->wait(now_ns() + 20'000'000'000));
+    REQUIRE(run->wait(now_ns() + exec_test::kPatience));
     CHECK(came.load() == 8);
     CHECK(wrong.load() == 0);
   }
@@ -231,7 +231,7 @@ TEST_CASE("work: it is not run before it is ready, which is no deadlock") {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     CHECK(came.load() == 0);
     is_ready.store(true);
-    REQUIRE(run->wait(now_ns() + 20'000'000'000));
+    REQUIRE(run->wait(now_ns() + exec_test::kPatience));
     CHECK(came.load() == 10);
   }
 }
@@ -247,7 +247,7 @@ TEST_CASE("work: a source that is never ready ends by stop") {
     const auto run = runtime::Run::start(graph, {});
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     run->stop();
-    REQUIRE(run->wait(now_ns() + 20'000'000'000));
+    REQUIRE(run->wait(now_ns() + exec_test::kPatience));
   }
 }
 

@@ -101,7 +101,7 @@ TEST_CASE("runtime: an exception ends the run and comes out of wait") {
   }));
   graph->connect(source, "", bad, "");
   const auto running = runtime::Run::start(graph, {});
-  CHECK_THROWS_WITH_AS(static_cast<void>(running->wait(now_ns() + 10'000'000'000)), "seven",
+  CHECK_THROWS_WITH_AS(static_cast<void>(running->wait(now_ns() + exec_test::kPatience)), "seven",
                        std::out_of_range);
   CHECK(running->failure().node == "bad");
   CHECK(running->failure().origin == "source #7");

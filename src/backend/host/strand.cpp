@@ -153,6 +153,7 @@ void Strand::give_up() {
   if (is_idle) {
     release();
   } else {
+    Frame::share_fired();
     make_queued(exec::Hint::next);
   }
 }
@@ -220,6 +221,7 @@ bool Strand::step_delay() {
 void Strand::step_task() {
   const std::uint64_t sequence = done_.load() + 1;
   Frame::top->goes_on = true;
+  Frame::share_fired();
   try {
     const auto error = error_at(sequence);
     if (error) {
@@ -305,6 +307,7 @@ void Strand::fire_waiters() {
       waiter_count_.fetch_sub(1);
     }
   }
+  if (ready != nullptr) Frame::top->has_fired = true;
   while (ready != nullptr) {
     Completion* next = ready->next;
     ready->fire(ready);

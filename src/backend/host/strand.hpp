@@ -152,9 +152,16 @@ struct Strand::Frame {
     return busy ? exec::Hint::spread : exec::Hint::next;
   }
 
+  /// This strand's next task may be long: what was fired in this turn and left to this worker is
+  /// everybody's from here on.
+  static void share_fired() {
+    if (std::exchange(top->has_fired, false)) exec::Pool::before_blocking();
+  }
+
   Strand& strand;
   Frame* outer;
   bool goes_on = false;
+  bool has_fired = false;
   static thread_local Frame* top;
 };
 
