@@ -6,6 +6,7 @@
 #include "pybridge/exporter.hpp"
 #include "pybridge/host_wait.hpp"
 #include "pybridge/lending.hpp"
+#include "pybridge/library_scope.hpp"
 
 #include <cstring>
 #include <utility>
@@ -23,8 +24,12 @@ PyTensor to_device(const PyTensor& self, nb::handle device) {
 
 PyTensor copy_of(const PyTensor& tensor) {
   if (tensor.get().device().is_cpu() && works_here()) wait_until_used(tensor.get(), false, "copy");
-  const ReleaseGil release;
-  return PyTensor(tensor.get().copy());
+  PyTensor copied = [&] {
+    const ReleaseGil release;
+    return PyTensor(tensor.get().copy());
+  }();
+  lead_libraries_after_call(tensor.get().device());
+  return copied;
 }
 
 void copy_to(const PyTensor& tensor, nb::handle dst) {
@@ -34,8 +39,11 @@ void copy_to(const PyTensor& tensor, nb::handle dst) {
     const bool is_host = side->get().device().is_cpu() && (is_across || works_here());
     if (is_host) wait_until_used(side->get(), side == &target, "copy_to");
   }
-  const ReleaseGil release;
-  tensor.get().copy_to(target.get());
+  {
+    const ReleaseGil release;
+    tensor.get().copy_to(target.get());
+  }
+  for (const PyTensor* side : {&tensor, &target}) lead_libraries_after_call(side->get().device());
 }
 
 nb::object fields_of(nb::handle self) { return nb::getattr(self, "__dict__", nb::none()); }

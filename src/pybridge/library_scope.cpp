@@ -1,6 +1,7 @@
 #include "pybridge/library_scope.hpp"
 
 #include "base/throw.hpp"
+#include "tensor/work.hpp"
 
 #include <algorithm>
 #include <array>
@@ -61,6 +62,11 @@ void lead_libraries(Device device, order::Point point) {
     current_stream_of(*library, device)->wait(point);
   }
   if (uses_legacy_stream()) stream_of(device, kLegacyHandle)->wait(point);
+}
+
+void lead_libraries_after_call(Device device) {
+  if (device.is_cpu() || current_stream(device) != nullptr || stream_libraries().empty()) return;
+  lead_libraries(device, working_stream(device).use());
 }
 
 LibraryScope::LibraryScope(order::Stream& own)

@@ -42,5 +42,8 @@ class LibraryScope {
 bool follow_libraries(order::Stream& own);
 /// Makes the libraries' current streams on this thread wait for the point.
 void lead_libraries(Device device, order::Point point);
+/// After a call that queued work where the program named no stream, and so can't order it itself:
+/// what the libraries do next comes after it.
+void lead_libraries_after_call(Device device);
 
 }  // namespace penstock::pybridge

@@ -16,6 +16,7 @@ MAKERS = [ps.Tensor, ps.empty, ps.zeros]
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (4, 0, 3), (2, 3, 4), (1,) * 16])
+@pytest.mark.host
 def test_a_new_tensor_is_packed_and_writable(make, shape):
     tensor = make(shape, "float32")
     assert isinstance(tensor, ps.Tensor)
@@ -33,6 +34,7 @@ def test_keywords(make):
     assert (tensor.shape, tensor.layout, tensor.device, tensor.strides) == ((2, 4, 3), "HWC", "cpu", (64, 3, 1))
 
 
+@pytest.mark.host
 def test_zeros_are_zero_also_in_used_memory():
     for rowalign in (None, 64):
         used = ps.empty((100, 7), "uint8", rowalign=rowalign)
@@ -154,6 +156,7 @@ def test_wrong_element_types(given, error, text):
 
 
 @pytest.mark.parametrize("name", ["bfloat16", *FLOAT8])
+@pytest.mark.host
 def test_types_of_ml_dtypes(name):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     expected = np.dtype(getattr(ml_dtypes, name))
@@ -173,6 +176,7 @@ def test_types_of_ml_dtypes(name):
     assert ps.as_tensor(array[:, ::2]).strides == array[:, ::2].strides
 
 
+@pytest.mark.host
 def test_types_without_ml_dtypes():
     check_python("""
         import sys
@@ -196,6 +200,7 @@ def test_types_without_ml_dtypes():
     """)
 
 
+@pytest.mark.host
 def test_only_what_applies_exists():
     assert hasattr(ps.zeros((2,), "float32"), "__array_interface__")
     assert not hasattr(ps.zeros((2,), "bfloat16"), "__array_interface__")
@@ -215,6 +220,7 @@ def test_only_what_applies_exists():
         ("I420", [(6, 8, 1), (3, 4, 1), (3, 4, 1)]),
     ],
 )
+@pytest.mark.host
 def test_images(format, shapes):
     image = ps.Image((8, 6), format)
     assert (image.size, image.width, image.height, image.format) == ((8, 6), 8, 6, format)

@@ -58,6 +58,7 @@ def test_attributes_are_read_only(name):
         setattr(tensor, name, getattr(tensor, name))
 
 
+@pytest.mark.host
 def test_repr_says_what_it_is():
     assert repr(ps.empty((4, 5, 3), "uint8", "HWC")) == '<penstock.Tensor (4, 5, 3) uint8 "HWC" on cpu>'
     assert repr(ps.empty((4,), "float32")) == "<penstock.Tensor (4,) float32 on cpu>"
@@ -170,6 +171,7 @@ def test_slices_keep_the_layout_and_lost_dimensions_drop_it():
     assert image.reshape(5, 4, 3).layout == "HWC"
 
 
+@pytest.mark.host
 def test_views_share_memory_and_keep_it_alive():
     tensor = ps.zeros((4, 5), "uint8")
     view = tensor[1:, ::2]
@@ -309,6 +311,7 @@ def test_wrong_copies(target, error, text):
         ps.as_tensor(numbers(2, 3)).copy_to(target)
 
 
+@pytest.mark.host
 def test_to_the_same_device_is_the_same_tensor():
     tensor = ps.zeros((2, 3), "uint8")
     assert tensor.to("cpu").data == tensor.data
@@ -333,6 +336,7 @@ def test_pythons_copies():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float64", "bool", "complex64", "bfloat16", "float8_e4m3fn"])
+@pytest.mark.host
 def test_pickling_is_by_value(dtype):
     tensor = ps.zeros((3, 4), dtype, "HW")
     raw = tensor.copy().numpy().view("uint8")
@@ -344,6 +348,7 @@ def test_pickling_is_by_value(dtype):
         assert again.numpy().tobytes() == tensor.numpy().tobytes()
 
 
+@pytest.mark.host
 def test_subclasses_are_tensors():
     class Frame(ps.Tensor):
         pass
@@ -362,6 +367,7 @@ class Named(ps.Tensor):
     [copy.copy, copy.deepcopy, *(lambda t, p=p: pickle.loads(pickle.dumps(t, p)) for p in range(6))],
 )
 @pytest.mark.parametrize("layout", [None, "HW"])
+@pytest.mark.host
 def test_copies_of_subclasses(way, layout):
     tensor = Named((2, 3), "uint8", layout)
     tensor.numpy()[:] = 5

@@ -212,3 +212,28 @@ def test_a_library_whose_cuda_does_not_work_is_left_alone():
     print(seen)
     """
     assert run(program, "torch") == ["[0,", "1,", "2,", "3,", "4]"]
+
+
+@both
+def test_a_call_without_a_stream_comes_between_what_the_library_did_and_does_next(name):
+    text = """
+    late, source, kept = ps.Stream("cuda"), ps.zeros((library.COUNT,), "uint8", device="cuda"), ps.empty(
+        (library.COUNT,), "uint8", device="cuda")
+    with late:
+        simulated.delay(late.handle, 20)
+        simulated.fill(late.handle, source.data, 7, library.COUNT)
+        simulated.fill(late.handle, kept.data, 8, library.COUNT)
+    for x in (source, kept):
+        ps.uses(x, late, write=True)
+
+    read = known_array()
+    read.fill(1)
+    ps.as_tensor(read).copy_to(kept)  # our copy waits for what is late
+    read.fill(2)
+    written, seen = known_array(), Array()
+    source.copy_to(written)
+    written.copy_to(seen.address)
+    simulated.raw("cudaDeviceSynchronize")
+    print(set(simulated.peek(kept.data, library.COUNT)), set(simulated.peek(seen.address, library.COUNT)))
+    """
+    assert run(text, name) == ["{1}", "{7}"]
