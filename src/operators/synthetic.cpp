@@ -29,6 +29,8 @@ class SyntheticBody final : public graph::Body {
   SyntheticBody(Shape shape, double fps) : shape_(std::move(shape)), frame_ns_(1e9 / fps) {}
 
   void start(graph::Instance& instance) override {
+    // A GPU's would start the GPU.
+    if (!instance.device().is_cpu()) return;
     stream_.emplace(Ref<order::Stream>::share(&instance.stream()).leak());
   }
 
@@ -42,7 +44,7 @@ class SyntheticBody final : public graph::Body {
  private:
   [[nodiscard]] Tensor make(std::uint64_t number) const {
     // In host memory, as frames of files are.
-    if (!stream_->device().is_cpu()) {
+    if (!stream_) {
       Tensor frame = Tensor::empty(shape_, u8, "HWC", Device::cpu());
       draw(frame, number);
       return frame;

@@ -88,7 +88,7 @@ bool Reactor::stop(std::int64_t timeout_ns) {
 
 void Reactor::State::run() {
   exec::begin_thread("penstock-react");
-  prctl(PR_SET_TIMERSLACK, 1'000);  // its sleeps are as short as what is added to them otherwise
+  prctl(PR_SET_TIMERSLACK, 1'000);  // else 50 us are added to each of its sleeps
   // This thread queries events; a capture of somebody's elsewhere must not mind.
   backend::host().exchange_capture_mode(backend::CaptureMode::relaxed);
   if (backend::cuda().device_count() > 0) {

@@ -39,6 +39,7 @@ def test_nothing_makes_a_context_before_the_first_use_of_a_gpu():
         ps.devices(), ps.device_count()
         ps.as_tensor(np.zeros(4)).copy()
         ps.run(one() >> dropped, device="cpu")
+        ps.run(ps.source(ps.synthetic(6, 4, count=1)) >> dropped, device="cuda")
         print(simulated.contexts())
         ps.Stream("cuda")
         print(simulated.contexts())
