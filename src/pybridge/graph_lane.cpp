@@ -5,6 +5,7 @@
 #include "base/time.hpp"
 #include "exec/futex.hpp"
 #include "exec/thread_start.hpp"
+#include "pybridge/gil_turn.hpp"
 #include "pybridge/registry.hpp"
 
 #include <pthread.h>
@@ -19,12 +20,13 @@ namespace penstock::pybridge {
 namespace {
 
 constexpr int kMaxInARow = 16;
-// How long an idle lane looks for work before it sleeps; one lane for every four cores at a time.
-constexpr std::int64_t kSpinNs = 20'000;
-constexpr int kCoresForOne = 4;
+// How long an idle lane looks for work before it sleeps, where a core is left for it: of those that
+// became idle last, one for every four cores.
+constexpr std::int64_t kSpinNs = 50'000;
+constexpr unsigned kCoresForOne = 4;
 
 thread_local LaneServer* current_server = nullptr;
-std::atomic<int> spinning{0};
+std::atomic<unsigned> lookers{0};
 
 // Python threads that wait for a lane to serve.
 struct Threads {
@@ -70,8 +72,14 @@ void GraphLane::post(exec::Job* job, exec::Hint hint) {
   job->next = inbox_.load(std::memory_order_relaxed);
   while (!inbox_.compare_exchange_weak(job->next, job)) {
   }
-  if (sleeps_.load() != 0 && sleeps_.exchange(0) != 0) exec::futex_wake(sleeps_, 1);
+  if (sleeps_.load() != 0) {
+    if (sleeps_.exchange(0) != 0) exec::futex_wake(sleeps_, 1);
+  } else if (looks_.load(std::memory_order_relaxed) && current() != nullptr) {
+    GilTurn::expect_looker();
+  }
 }
+
+void GraphLane::between() { GilTurn::offer(); }
 
 void GraphLane::stop() {
   stopped_.store(true);
@@ -112,33 +120,40 @@ void GraphLane::serve(LaneServer& server) {
   server.lane->server_ = &server;
   clockid_t clock = 0;
   if (pthread_getcpuclockid(pthread_self(), &clock) == 0) server.lane->thread_clock_.store(clock);
+  const GilTurn::Work work;
   while (true) {
     {
       const RetireHere scope;
-      while (exec::Job* job = server.lane->take()) job->run(job);
+      while (exec::Job* job = server.lane->take()) {
+        job->run(job);
+        GilTurn::offer();
+      }
     }
     drain_retired();
     const std::shared_ptr<GraphLane> lane = server.lane;
-    const ReleaseGil release;
+    const GilTurn::Idle idle;
     lane->wait();
     if (lane->stopped_.load() && lane->inbox_.load() == nullptr) break;
   }
   current_server = nullptr;
 }
 
+void GraphLane::look_for_news() {
+  static const unsigned cores = std::thread::hardware_concurrency();
+  static const unsigned most = std::max(1U, cores / kCoresForOne);
+  const unsigned number = lookers.fetch_add(1);
+  const auto is_welcome = [number] {
+    return lookers.load(std::memory_order_relaxed) - number <= most && GilTurn::working() < cores;
+  };
+  looks_.store(true, std::memory_order_relaxed);
+  const std::int64_t until = now_ns() + kSpinNs;
+  while (!has_news() && is_welcome() && now_ns() < until) cpu_relax();
+  looks_.store(false, std::memory_order_relaxed);
+}
+
 // Without the GIL, until there may be a job.
 void GraphLane::wait() {
-  const auto has_news = [this] { return inbox_.load() != nullptr || stopped_.load(); };
-  if (has_news()) return;
-  static const int most =
-      std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / kCoresForOne);
-  if (spinning.fetch_add(1) < most) {
-    const std::int64_t until = now_ns() + kSpinNs;
-    while (!has_news() && now_ns() < until) {
-      for (int i = 0; i < 16; ++i) cpu_relax();
-    }
-  }
-  spinning.fetch_sub(1);
+  look_for_news();
   while (!has_news()) {
     sleeps_.store(1);
     if (has_news()) break;

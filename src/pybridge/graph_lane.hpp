@@ -6,7 +6,7 @@
 // Posting. The lane's own thread puts jobs into a local queue. Others push onto a list by
 // compare-exchange, and then look at `sleeps_`; the thread raises it and then looks at the list,
 // all sequentially consistent, so one of them sees the other and no job waits for ever. Attacked by
-// test_graph_lane "posts from many threads".
+// test_lanes.py "posts from many threads".
 #pragma once
 
 #include "base/random.hpp"
@@ -36,6 +36,7 @@ class GraphLane final : public runtime::Executor, public std::enable_shared_from
  public:
   GraphLane();
   void post(exec::Job* job, exec::Hint hint) override;
+  void between() override;
   /// Runs jobs of the server's lane until that is stopped. On a Python thread, with the GIL.
   static void serve(LaneServer& server);
   /// The thread leaves once its jobs are done.
@@ -51,7 +52,9 @@ class GraphLane final : public runtime::Executor, public std::enable_shared_from
   friend class LaneSet;
   [[nodiscard]] exec::Job* take();
   void take_inbox();
+  void look_for_news();
   void wait();
+  [[nodiscard]] bool has_news() const { return inbox_.load() != nullptr || stopped_.load(); }
 
   // With the GIL.
   LaneServer* server_ = nullptr;
@@ -61,6 +64,7 @@ class GraphLane final : public runtime::Executor, public std::enable_shared_from
 
   std::atomic<exec::Job*> inbox_{nullptr};
   alignas(64) std::atomic<std::uint32_t> sleeps_{0};
+  std::atomic<bool> looks_{false};  // for jobs, before it sleeps
   std::atomic<bool> stopped_{false};
   // Odd while a body runs; changes with each.
   std::atomic<std::uint64_t> activity_{0};

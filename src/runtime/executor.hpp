@@ -18,6 +18,8 @@ class Executor {
   virtual ~Executor() = default;
   /// Runs the job soon. From any thread; must not block. `hint` is for pools.
   virtual void post(exec::Job* job, exec::Hint hint) = 0;
+  /// In a job, between two activations: others may have a turn with what its thread holds.
+  virtual void between() {}
 };
 
 class PoolExecutor final : public Executor {

@@ -46,7 +46,8 @@ class ManyNode final : public Node {
     Task task = Task::start;
     graph::Activation* activation = nullptr;
     bool is_busy = false;
-    bool is_over = false;  // of a source: its instance has no more to give
+    bool is_over = false;          // of a source: its instance has no more to give
+    std::uint64_t idle_since = 0;  // in the order in which they came back
     Seat* next_done = nullptr;
     RingQueue<graph::Activation*> queue;  // with an instance for each source
   };
@@ -128,6 +129,7 @@ class ManyNode final : public Node {
     while (seat != nullptr) {
       Seat* next = seat->next_done;
       seat->is_busy = false;
+      seat->idle_since = ++returns_;
       --busy_;
       if (graph::Activation* activation = std::exchange(seat->activation, nullptr)) {
         if (activation->ended && planned_.is_source) {
@@ -230,17 +232,18 @@ class ManyNode final : public Node {
     return spec_.options.order == OutputOrder::input && !spec_.options.per_source;
   }
 
-  // One that is ready, if any is. The first of them: where there is little to do, the others'
-  // threads sleep, and its own is awake.
+  // One that is ready, if any is. The last that came back: its thread may be awake still.
   Seat* find_idle() {
+    Seat* ready = nullptr;
     Seat* idle = nullptr;
     for (const auto& each : seats_) {
       Seat& seat = *each;
       if (seat.is_busy || seat.is_over || !seat.runner->has_room_in_flight()) continue;
-      if (!spec_.factory->has_ready() || seat.runner->is_ready()) return &seat;
       idle = &seat;
+      if (ready != nullptr && ready->idle_since > seat.idle_since) continue;
+      if (!spec_.factory->has_ready() || seat.runner->is_ready()) ready = &seat;
     }
-    return idle;
+    return ready != nullptr ? ready : idle;
   }
 
   // To the instance of its source; false if that has enough to do.
@@ -315,6 +318,7 @@ class ManyNode final : public Node {
   std::vector<std::uint32_t> sources_;
   std::uint64_t head_ = 0;
   std::uint64_t sequence_ = 0;
+  std::uint64_t returns_ = 0;
   std::size_t claimed_now_ = 0;
   int busy_ = 0;
   bool has_begun_ = false;

