@@ -26,7 +26,7 @@ void OperatorBody::start(Instance& instance) {
 
 void OperatorBody::run(Activation& activation) {
   std::ranges::fill(inputs_.next_, 0);
-  std::ranges::fill(outputs_.next_, 0);
+  if (outputs_.is_batch_) std::ranges::fill(outputs_.next_, 0);
   inputs_.activation_ = &activation;
   outputs_.activation_ = &activation;
   outputs_.stream_ = context_.stream_ ? &*context_.stream_ : nullptr;

@@ -52,6 +52,10 @@ class Edge {
   void keep_arrivals();
   /// The producer is to be told if it waits for room; once after some pops.
   void notify_room();
+  /// A pop() would find nothing, and a push or close() notifies.
+  [[nodiscard]] bool lacks_input() const {
+    return policy_ == Policy::block && ring_.empty() && !closed_.load();
+  }
   /// Nothing comes any more. May turn true only after a pop() that found nothing.
   [[nodiscard]] bool is_over() const {
     return closed_.load() && ring_.empty() && dropped_.load() == nullptr && taken_ == nullptr &&

@@ -25,6 +25,7 @@ Intake::Intake(const OperatorOptions& options, const std::vector<PortSpec>& spec
   }
   is_lone_ = ports_.size() == 1 && ports_.front().size == 1;
   if (ports_.empty()) return;
+  if (is_lone_ && ports_.front().edges.size() == 1) lone_edge_ = ports_.front().edges.front();
   joiner_ = make_joiner(ports_, {.join = node.join,
                                  .within_ns = static_cast<std::int64_t>(options.within_ms * 1e6),
                                  .groups = node.groups,

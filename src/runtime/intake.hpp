@@ -19,6 +19,11 @@ class Intake {
 
   /// Fills a cleared activation, or says that a gap, nothing or the end was found.
   [[nodiscard]] Found next(graph::Activation& activation, MessageRef& gap);
+  /// next() would find nothing, and whoever changes that notifies. False where it takes more than a
+  /// look to know.
+  [[nodiscard]] bool lacks_input() const {
+    return lone_edge_ != nullptr && count_ == 0 && lone_edge_->lacks_input();
+  }
   /// When to look again though nothing comes; kNever if only news can help.
   [[nodiscard]] std::int64_t wake_at_ns() const { return wake_at_ns_; }
   /// Producers that wait for room in edges that were popped are told.
@@ -55,6 +60,7 @@ class Intake {
   const std::size_t stride_;
   std::vector<InPort> ports_;
   std::unique_ptr<Joiner> joiner_;
+  const Edge* lone_edge_ = nullptr;
   bool is_lone_;  // one port, one message for each result: nothing to join
   Tuple tuple_;
   std::int64_t wake_at_ns_;

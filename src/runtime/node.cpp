@@ -27,6 +27,7 @@ Node::Node(RunState& run, std::uint32_t index)
       every_ns_(static_cast<std::int64_t>(spec_.options.every_ms * 1e6)),
       has_ready_(spec_.factory->has_ready()),
       is_blocked_once_(settings().block_once),
+      is_fed_(every_ns_ == 0 && !has_ready_ && !is_blocked_once_ && !spec_.is_loop),
       gives_first_(spec_.is_loop) {
   Job::run = [](Job* job) { static_cast<Node*>(job)->run_owned(); };
   alarm_.node = this;
@@ -166,8 +167,7 @@ void Node::wake_at(std::int64_t time_ns) {
   timers.arm(alarm_.timer, time_ns);
 }
 
-bool Node::is_admitted(Runner& runner) {
-  if (runner.admit()) return true;
+bool Node::ask_again() {
   wake_at(now_ns() + kMemoryAgainNs);
   return false;
 }

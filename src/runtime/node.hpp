@@ -82,6 +82,10 @@ class Node : private exec::Job {
   void run_owned();
   void post(Executor& executor, exec::Hint hint) { executor.post(this, hint); }
 
+  /// Nothing is there to be claimed, and what comes notifies.
+  [[nodiscard]] bool lacks_input() const { return is_fed_ && intake_->lacks_input(); }
+  /// Nothing more is to be claimed.
+  [[nodiscard]] bool is_exhausted() const;
   /// The next activation, into one that is clear, by all rules but those of instances, or a gap to
   /// be given out.
   [[nodiscard]] Found claim(graph::Activation& activation, MessageRef& gap);
@@ -91,7 +95,7 @@ class Node : private exec::Job {
   [[nodiscard]] bool blocks_once();
   void wake_at(std::int64_t time_ns);
   /// There is memory for another activation; else the node comes back soon.
-  [[nodiscard]] bool is_admitted(Runner& runner);
+  [[nodiscard]] bool is_admitted(Runner& runner) { return runner.admit() || ask_again(); }
   /// Tells producers that there is room and consumers that there is something.
   void tell_neighbours();
   /// Outputs close, inputs are wanted no more.
@@ -109,10 +113,10 @@ class Node : private exec::Job {
   bool is_ending_ = false;
 
  private:
-  [[nodiscard]] bool is_exhausted() const;
   [[nodiscard]] bool is_ready();
   void claim_source(graph::Activation& activation);
   void note_latency(const graph::Activation& activation);
+  [[nodiscard]] bool ask_again();
 
   std::atomic<std::uint32_t> state_{0};
   std::atomic<bool> has_ended_{false};
@@ -123,6 +127,7 @@ class Node : private exec::Job {
   const std::int64_t every_ns_;
   const bool has_ready_;
   const bool is_blocked_once_;
+  const bool is_fed_;  // what it claims depends on its inputs alone
   bool was_blocked_ = false;
   bool gives_first_ = false;  // a loop whose first messages are not out
   std::atomic<bool> is_cut_{false};

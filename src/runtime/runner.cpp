@@ -32,13 +32,13 @@ void enter_device(order::Stream& stream) {
 class CurrentInstanceStream {
  public:
   CurrentInstanceStream(Device device, order::Stream* stream)
-      : device_(device), outer_(exchange_current_stream(device, stream)) {}
-  ~CurrentInstanceStream() { exchange_current_stream(device_, outer_); }
+      : place_(current_stream_place(device)), outer_(std::exchange(place_, stream)) {}
+  ~CurrentInstanceStream() { place_ = outer_; }
   CurrentInstanceStream(const CurrentInstanceStream&) = delete;
   CurrentInstanceStream& operator=(const CurrentInstanceStream&) = delete;
 
  private:
-  Device device_;
+  order::Stream*& place_;
   order::Stream* outer_;
 };
 
@@ -47,6 +47,8 @@ class CurrentInstanceStream {
 Runner::Runner(Node& node, int index, Executor& executor)
     : node_(node),
       index_(index),
+      device_(node.owner().options().device),
+      writes_inputs_(std::ranges::any_of(node.spec().inputs, &PortSpec::is_written)),
       range_name_(trace::range_name(node.planned().name)),
       executor_(&executor),
       flights_(node) {}
@@ -78,7 +80,6 @@ order::Stream& Runner::extra_stream(const std::string& name) {
   return *stream;
 }
 
-Device Runner::device() const { return node_.owner().options().device; }
 const std::string& Runner::name() const { return node_.planned().name; }
 void Runner::notify() { node_.notify(); }
 bool Runner::is_stopping() const {
@@ -138,9 +139,8 @@ bool Runner::restart() {
   return start();
 }
 
-bool Runner::may_run(const graph::Activation& activation) {
-  if (waits_.load()) return false;
-  if (!activation.may_hold_tensors()) return true;
+// Else the node's inputs_complete() is called when they are.
+bool Runner::are_inputs_complete(const graph::Activation& activation) {
   order::Points points;
   try {
     order_inputs(activation, points);
@@ -194,8 +194,7 @@ void Runner::order_message(const MessageData& message, bool is_host, order::Poin
 
 bool Runner::has_room_in_flight() { return flights_.has_room(node_.spec().options.in_flight); }
 
-bool Runner::admit() {
-  if (is_admitted_ || last_bytes_ == 0) return true;
+bool Runner::ask_for_memory() {
   is_admitted_ = node_.owner().admission().enter(last_bytes_);
   if (is_admitted_) admitted_bytes_ = last_bytes_;
   return is_admitted_;
@@ -242,7 +241,7 @@ void Runner::run(graph::Activation& activation) {
 void Runner::run_body(graph::Activation& activation, bool may_retry) {
   try {
     if (stream_ && !device().is_cpu()) enter_device(*stream_);
-    make_private(activation);
+    if (writes_inputs_) make_private(activation);
     body_->run(activation);
   } catch (...) {
     activation.error = std::current_exception();

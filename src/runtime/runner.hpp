@@ -33,7 +33,7 @@ class Runner final : public graph::Instance {
   // graph::Instance
   [[nodiscard]] order::Stream& stream() override;
   [[nodiscard]] order::Stream& extra_stream(const std::string& name) override;
-  [[nodiscard]] Device device() const override;
+  [[nodiscard]] Device device() const override { return device_; }
   [[nodiscard]] const std::string& name() const override;
   [[nodiscard]] int index() const override { return index_; }
   void notify() override;
@@ -58,11 +58,14 @@ class Runner final : public graph::Instance {
 
   /// True if the messages' work is complete as far as the body needs it; else the node's
   /// inputs_complete() is called when it is.
-  [[nodiscard]] bool may_run(const graph::Activation& activation);
+  [[nodiscard]] bool may_run(const graph::Activation& activation) {
+    if (waits_.load()) return false;
+    return !activation.may_hold_tensors() || are_inputs_complete(activation);
+  }
   /// False while too much of its work is in flight; then notify() comes.
   [[nodiscard]] bool has_room_in_flight();
   /// Asks for the memory that the last activation took. True until the next run(), or retract().
-  [[nodiscard]] bool admit();
+  [[nodiscard]] bool admit() { return is_admitted_ || last_bytes_ == 0 || ask_for_memory(); }
   void retract();
   /// Work that it left on its stream is not complete; then notify() comes.
   [[nodiscard]] bool is_in_flight() { return !flights_.is_over(); }
@@ -92,6 +95,8 @@ class Runner final : public graph::Instance {
 
  private:
   [[nodiscard]] order::Stream* current_stream();
+  [[nodiscard]] bool are_inputs_complete(const graph::Activation& activation);
+  [[nodiscard]] bool ask_for_memory();
   void tell_of_lost_device();
   void run_body(graph::Activation& activation, bool may_retry);
   void run_singly(graph::Activation& activation);
@@ -112,6 +117,8 @@ class Runner final : public graph::Instance {
 
   Node& node_;
   const int index_;
+  const Device device_;
+  const bool writes_inputs_;
   const trace::RangeName range_name_;
   std::atomic<Executor*> executor_;
   std::unique_ptr<graph::Body> body_;

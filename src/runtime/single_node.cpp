@@ -47,6 +47,8 @@ class SingleNode final : public Node {
       if (run_.is_aborted()) return end();
       if (!outlet_->flush()) return Step::wait;
       if (!has_activation_) {
+        // Room is not waited for where nothing is there to be sent.
+        if (lacks_input()) return is_exhausted() ? end() : Step::wait;
         if (!outlet_->has_room() || !runner().has_room_in_flight()) {
           return outlet_->is_unwanted() ? end() : Step::wait;
         }

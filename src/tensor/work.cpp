@@ -15,12 +15,6 @@ namespace {
 
 thread_local std::array<order::Stream*, 65> current_streams{};
 
-order::Stream*& current_entry(Device device) {
-  const auto index = device.is_cpu() ? 0u : static_cast<std::size_t>(device.index) + 1;
-  if (index >= current_streams.size()) throw_error<DeviceError>("no device {}", device.str());
-  return current_streams[index];
-}
-
 // The operands of the task that this thread is inside of. The stream waited for their uses before
 // the task, and later uses wait for the task: it need not wait for them again.
 struct RunningTask {
@@ -110,10 +104,16 @@ class TensorTask final : public backend::HostTask {
 
 }  // namespace
 
-order::Stream* current_stream(Device device) { return current_entry(device); }
+order::Stream*& current_stream_place(Device device) {
+  const auto index = device.is_cpu() ? 0u : static_cast<std::size_t>(device.index) + 1;
+  if (index >= current_streams.size()) throw_error<DeviceError>("no device {}", device.str());
+  return current_streams[index];
+}
+
+order::Stream* current_stream(Device device) { return current_stream_place(device); }
 
 order::Stream* exchange_current_stream(Device device, order::Stream* stream) {
-  return std::exchange(current_entry(device), stream);
+  return std::exchange(current_stream_place(device), stream);
 }
 
 order::Stream& working_stream(Device device) {

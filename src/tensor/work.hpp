@@ -16,6 +16,8 @@ namespace penstock {
 
 /// The calling thread's current stream for the device, nullptr if none.
 [[nodiscard]] order::Stream* current_stream(Device device);
+/// Where it is kept, for this thread's life.
+[[nodiscard]] order::Stream*& current_stream_place(Device device);
 /// Sets it and returns the one before. The caller keeps the stream alive.
 order::Stream* exchange_current_stream(Device device, order::Stream* stream);
 

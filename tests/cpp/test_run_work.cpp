@@ -310,3 +310,36 @@ TEST_CASE("work: what is counted") {
   CHECK(stats.latencies[0].count == 100);
   CHECK(stats.latencies[0].p50_s >= 50e-6);
 }
+
+TEST_CASE("work: who has nothing to send does not wait for room") {
+  std::atomic<bool> has_one{false}, is_open{false};
+  const auto await = [](const std::atomic<bool>& flag) {
+    while (!flag.load()) std::this_thread::yield();
+  };
+  auto graph = std::make_shared<Graph>();
+  const int source = graph->add(numbers("source", 6));
+  const int last = graph->add(map("last", [&](std::int64_t v) {
+    if (v == 1) await(has_one);
+    if (v == 5) await(is_open);
+    return v;
+  }));
+  const int pass = graph->add(map("pass", [](std::int64_t v) { return v; }));
+  const int sink = graph->add(map("sink", [&](std::int64_t v) {
+    has_one.store(true);
+    await(is_open);
+    return v;
+  }));
+  graph->connect(source, 0, last, 0);
+  graph->connect(last, 0, pass, 0);
+  graph->connect(pass, 0, sink, 0);
+  runtime::RunOptions options;
+  options.workers = 3;
+  const auto run = runtime::Run::start(graph, options);
+  // One is with the sink, four fill the ring, and the next does not come yet.
+  const auto full = [&] { return run->stats().edges[2]; };
+  REQUIRE(eventually([&] { return full().depth == full().capacity; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  CHECK(full().blocked < 0.3);
+  is_open.store(true);
+  REQUIRE(run->wait(now_ns() + exec_test::kPatience));
+}
