@@ -47,10 +47,10 @@ void Flights::hold(Ref<MessageData> message) {
   ++unmarked_.held;
 }
 
-void Flights::add(order::Point point, int limit) {
+void Flights::add(order::Point point) {
   unmarked_.point = point;
   ++unmarked_.activations;
-  if (unmarked_.held > 0 || unmarked_.activations * 2 >= limit) mark();
+  if (unmarked_.held > 0) mark();
   // Whoever wants room asks; here the list is kept short where there is no limit to speak of.
   if (flights_.size() > kFlightsUnasked) drop_complete();
 }
@@ -83,6 +83,7 @@ void Flights::drop_complete() {
 }
 
 bool Flights::has_room(int limit) {
+  if (unmarked_.activations * 2 >= limit) mark();
   if (in_flight_ + unmarked_.activations < limit) return true;
   drop_complete();
   if (in_flight_ + unmarked_.activations < limit) return true;

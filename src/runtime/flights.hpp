@@ -1,6 +1,7 @@
 // Work that an instance left on its stream: how many activations of it are not over, and the
-// messages that have to live until then. Marks are made for half the limit at once, and asked for
-// by whoever wants room; the reactor asks only while the node waits.
+// messages that have to live until then. Marks are made for half the limit at once, before the next
+// activation: by then one mark stands for all operators of a chain. They are asked for by whoever
+// wants room; the reactor asks only while the node waits.
 // Used by whoever runs the instance, but for what is said. A node that waits for it is kept alive.
 #pragma once
 
@@ -29,7 +30,7 @@ class Flights {
   /// What the activation whose work is over at that point needs to live until then.
   void hold(Ref<MessageData> message);
   /// An activation left work on the stream that is over at that point.
-  void add(order::Point point, int limit);
+  void add(order::Point point);
   /// True if less than `limit` activations are in flight; else the node is notified when one ends.
   [[nodiscard]] bool has_room(int limit);
   /// True if all of it is over; else the node is notified.

@@ -366,7 +366,7 @@ void Runner::note_stream(const graph::Activation& activation) {
     if (!message || message->ready.mark == 0) continue;
     if (message->is_borrowed || message->ready.slot != point.slot) flights_.hold(message);
   }
-  flights_.add(point, node_.spec().options.in_flight);
+  flights_.add(point);
 }
 
 // What was emitted is ordered behind everything that is on the device now, whoever put it there.

@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 import simulated
+from graphs import numbers
 from helpers import run_python
 
 import penstock as ps
@@ -117,6 +118,30 @@ def test_instances_share_no_stream(delays):
     copies = ps.operator(lambda x: ps.as_tensor(x).copy(), instances=3, name="copies")
     ps.run(slow() >> copies >> check(results), device="cuda", streams="per_operator")
     assert results.wrong() == []
+
+
+def test_one_event_stands_for_several_operators_of_a_chain():
+    """Each operator on its own would record one for each second frame: half as many as there are activations."""
+    memory = [simulated.Memory(COUNT) for _ in range(6)]
+
+    def stage(number):
+        def work(x):
+            stream = ps.current_stream("cuda").handle
+            simulated.fill(stream, memory[number].address, 1, COUNT)
+            return memory[number]
+
+        return ps.operator(work, name=f"stage{number}")
+
+    def chain():
+        flow = numbers(2 * FRAMES)
+        for number in range(len(memory)):
+            flow = flow >> stage(number)
+        ps.run(flow >> (lambda x: None), device="cuda", streams="chain")
+
+    chain()
+    before = simulated.calls("cudaEventRecord")
+    chain()
+    assert simulated.calls("cudaEventRecord") - before < 0.35 * 2 * FRAMES * (len(memory) + 2)
 
 
 def test_a_host_input_is_complete():
