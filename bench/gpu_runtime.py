@@ -265,22 +265,26 @@ def add_order() -> None:
 def add_host() -> None:
     """The rows that need no GPU, beside Holoscan."""
     peer = holoscan("host")
+    call_ns = medians(slope_us(runtime_graphs.chain_of_calls, 20_000))[0] * 1e3
+    python = f"Python itself: a bare call of the same function takes {call_ns:.0f} ns here"
     two_us = medians(each_us(lambda n: runtime_graphs.chain(0, n), 10_000))[0]
-    add("R1", "Python operator, int, each further one", hop_us(), "us", 0.6, peer=peer.get("R1"))
-    add("R2", "Python source -> sink, one message", two_us, "us", 1.0, peer=peer.get("R2"))
+    add("R1", "Python operator, int, each further one", hop_us(), "us", 0.6, peer=peer.get("R1"), reason=python)
+    add("R2", "Python source -> sink, one message", two_us, "us", 1.0, peer=peer.get("R2"), reason=python)
     for operators, target in ((2, 1.5), (4, 3.0)):
         args = (operators - 2, 500, 0.2)
         ours = medians(lambda args=args: runtime_graphs.clocked_latency_us(*args), rounds=5)[0]
         what = f"latency in an idle graph, {operators} operators, p50"
-        add(f"R3-{operators}", what, ours, "us", target, peer=peer.get(f"R3-{operators}"))
+        add(f"R3-{operators}", what, ours, "us", target, peer=peer.get(f"R3-{operators}"), reason=python)
     for way, pause_ms, target in (("sleeping", 0.5, 5.0), ("busy", 0.015, 2.0)):
         ours = medians(lambda pause_ms=pause_ms: runtime_graphs.hand_over_us(500, pause_ms), rounds=5)[0]
-        reason = "a wake-up by the kernel and the interpreter lock's own hand-over, each of some microseconds"
+        reason = "a thread that sleeps has to be woken by the kernel: 10 to 20 us in a virtual machine"
         what = f"hand-over to another thread's operator, {way}, p50"
         add(f"R4-{way}", what, ours, "us", target, peer=peer.get(f"R4-{way}"), reason=reason)
     fan, diamond = medians(each_us(runtime_graphs.fan_out, 4_000), each_us(runtime_graphs.diamond, 4_000))
-    add("R7-fan", "Python fan-out 1 -> 4, one message", fan, "us", 3.0, peer=peer.get("R7-fan"))
-    add("R7-diamond", "Python diamond 1 -> 4 -> 1, one message", diamond, "us", 6.0, peer=peer.get("R7-diamond"))
+    what = "Python fan-out 1 -> 4, one message"
+    add("R7-fan", what, fan, "us", 3.0, peer=peer.get("R7-fan"), reason=python)
+    what = "Python diamond 1 -> 4 -> 1, one message"
+    add("R7-diamond", what, diamond, "us", 6.0, peer=peer.get("R7-diamond"), reason=python)
     for policy in ("block", "drop_oldest"):
         arrived, lost = slow_sink(policy)
         theirs = peer.get(f"R9-{policy}")
@@ -297,7 +301,8 @@ def add_start() -> None:
     import_s, first_s, resident_mb = (statistics.median(column) for column in list(zip(*ours, strict=True))[:3])
     peer = {name: statistics.median(values[name] for values in theirs) for name in theirs[0]} if theirs else {}
     first_ms, import_ms = (1e3 * peer[name] if peer else None for name in ("first_s", "import_s"))
-    add("R8-first", "import to the first message", first_s * 1e3, "ms", 60, peer=first_ms)
+    modules = "Python's own modules are most of it"
+    add("R8-first", "import to the first message", first_s * 1e3, "ms", 60, peer=first_ms, reason=modules)
     add("R8-import", "import", import_s * 1e3, "ms", peer=import_ms)
     add("R8-memory", "resident after the first message", resident_mb, "MB", 40, peer=peer.get("resident_mb"))
 

@@ -76,8 +76,8 @@ def add_latency() -> None:
 
 
 def add_hand_over() -> None:
-    asleep = "a futex wake-up and the GIL's own hand-over, each of some microseconds"
-    held = "the sender keeps the GIL until it pauses; the other thread, awake, waits for it"
+    asleep = "most of it is the kernel's wake-up of a thread: R4-floor"
+    held = "in a bad hour the other thread is no longer awake when the message comes"
     for way, pause_ms, target, reason in (("sleeping", 0.5, 5.0, asleep), ("busy", 0.015, 2.0, held)):
         ours, threads = medians(
             lambda pause_ms=pause_ms: graphs.hand_over_us(500, pause_ms),
@@ -125,13 +125,15 @@ def add_cpp() -> None:
     ns = program("bench_runtime")
     tbb, tbb_two = ns.get("tbb hop"), ns.get("tbb hop, 2 workers")
     name = None if tbb is None else "oneTBB flow graph"
-    spread = "no hot spot: 1,270 instructions in some 30 functions"
+    spread = "no hot spot: 1,060 instructions in some 30 functions"
     each = "each item still has its own message and origin: 370 instructions, a fifth of them the call's own values"
     add("R6", "C++ operator hop, one worker", ns["hop"], tbb, name, "ns", 100, spread)
     add("R6-batched", "the same, batched by 16", ns["hop, batched"], tbb, name, "ns", 20, each)
     add("R6-two", "the same on two workers", ns["hop, 2 workers"], tbb_two, name, "ns", 2 * ns["hop"])
     one, two = ns["chain"], ns["chain, 2 workers"]
     add("R6-chain", "chain of 11 on two workers, one message", two, one, "on one worker", "ns", 2 * one)
+    what = "the kernel wakes a C++ thread that sleeps, p50"
+    add("R4-floor", what, ns["wake-up"] / 1e3, None, None, "us", None)
     alone, shared = ns["rate of 1"] / 1e3, ns["rate of 2"] / 1e3
     add("instances", "20 us operator, 2 instances", shared, alone, "1 instance", "k/s", 1.8 * alone)
 

@@ -1,16 +1,21 @@
-// What a hop from one C++ operator to the next costs, beside oneTBB's flow graph, and how two
-// instances share out work, as JSON. A hop's cost is the slope between chains of 1 and of 9.
-// Everything runs by turns; medians. `bench_runtime ROUNDS` sets the number of turns.
+// What a hop from one C++ operator to the next costs, beside oneTBB's flow graph, how two instances
+// share out work, and what the kernel takes to wake a thread, as JSON. A hop's cost is the slope
+// between chains of 1 and of 9. Everything runs by turns; medians. `bench_runtime ROUNDS` sets the
+// number of turns.
+#include "exec/futex.hpp"
 #include "runtime_chain.hpp"
 #ifdef BENCH_HAS_TBB
 #include "tbb_chain.hpp"
 #endif
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -57,6 +62,29 @@ double chain_ns(Chain chain) {
   return checked(run_chain_s(chain)) * 1e9 / chain.messages;
 }
 
+// From just before the call that wakes a thread, asleep for half a millisecond, to that thread.
+double wake_up_ns() {
+  constexpr std::uint32_t kWakes = 100;
+  std::atomic<std::uint32_t> word{0};
+  std::atomic<std::int64_t> woken_ns{0};
+  std::vector<std::int64_t> times;
+  std::thread sleeper([&] {
+    for (std::uint32_t turn = 0; turn < kWakes; ++turn) {
+      while (word.load() == turn) penstock::exec::futex_wait(word, turn, penstock::kNever);
+      times.push_back(penstock::now_ns() - woken_ns.load());
+    }
+  });
+  for (std::uint32_t turn = 1; turn <= kWakes; ++turn) {
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+    woken_ns.store(penstock::now_ns());
+    word.store(turn);
+    penstock::exec::futex_wake(word, 1);
+  }
+  sleeper.join();
+  std::nth_element(times.begin(), times.begin() + kWakes / 2, times.end());
+  return static_cast<double>(times[kWakes / 2]);
+}
+
 std::vector<Case> cases() {
   constexpr int kMessages = 50'000;
   const Chain one{.messages = kMessages};
@@ -73,6 +101,7 @@ std::vector<Case> cases() {
       {"hop, batched", [=] { return hop_ns(batched); }},
       {"rate of 1", [=] { return rate(alone); }},
       {"rate of 2", [=] { return rate(shared); }},
+      {"wake-up", wake_up_ns},
   };
 #ifdef BENCH_HAS_TBB
   using penstock::bench::tbb_chain_s;
