@@ -62,9 +62,11 @@ double chain_ns(Chain chain) {
   return checked(run_chain_s(chain)) * 1e9 / chain.messages;
 }
 
-// From just before the call that wakes a thread, asleep for half a millisecond, to that thread.
+// From just before the call that wakes a thread, asleep for half a millisecond, to that thread. The
+// one that calls works for some microseconds before and after, as an operator does.
 double wake_up_ns() {
   constexpr std::uint32_t kWakes = 100;
+  constexpr std::int64_t kWorkNs = 5'000;
   std::atomic<std::uint32_t> word{0};
   std::atomic<std::int64_t> woken_ns{0};
   std::vector<std::int64_t> times;
@@ -76,9 +78,11 @@ double wake_up_ns() {
   });
   for (std::uint32_t turn = 1; turn <= kWakes; ++turn) {
     std::this_thread::sleep_for(std::chrono::microseconds(500));
+    penstock::bench::be_busy(kWorkNs);
     woken_ns.store(penstock::now_ns());
     word.store(turn);
     penstock::exec::futex_wake(word, 1);
+    penstock::bench::be_busy(kWorkNs);
   }
   sleeper.join();
   std::nth_element(times.begin(), times.begin() + kWakes / 2, times.end());
