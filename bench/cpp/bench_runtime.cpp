@@ -62,11 +62,12 @@ double chain_ns(Chain chain) {
   return checked(run_chain_s(chain)) * 1e9 / chain.messages;
 }
 
-// From just before the call that wakes a thread, asleep for half a millisecond, to that thread. The
-// one that calls works for some microseconds before and after, as an operator does.
+// From just before the call that wakes a thread to that thread. Both do what lanes do: the one that
+// calls works before and after; the other looks for work for a while, and then sleeps.
 double wake_up_ns() {
   constexpr std::uint32_t kWakes = 100;
   constexpr std::int64_t kWorkNs = 5'000;
+  constexpr std::int64_t kLookNs = 50'000;
   std::atomic<std::uint32_t> word{0};
   std::atomic<std::int64_t> woken_ns{0};
   std::vector<std::int64_t> times;
@@ -74,6 +75,7 @@ double wake_up_ns() {
     for (std::uint32_t turn = 0; turn < kWakes; ++turn) {
       while (word.load() == turn) penstock::exec::futex_wait(word, turn, penstock::kNever);
       times.push_back(penstock::now_ns() - woken_ns.load());
+      penstock::bench::be_busy(kLookNs);
     }
   });
   for (std::uint32_t turn = 1; turn <= kWakes; ++turn) {
