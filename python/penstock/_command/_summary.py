@@ -17,6 +17,7 @@ _SELDOM = 0.05
 
 _MIN_SECONDS = 0.05
 _COMPUTES = 0.3  # cores: a process that uses less waits
+_ONE_CORE = 1.2
 _LIGHT_S = 2e-6
 _MANY = 20_000  # activations a second
 
@@ -114,7 +115,7 @@ class _Graph:
         crowded = [one for one in busy if one.is_crowded and one.output_full < _CROWDED]
         if crowded:
             yield self._name(self._last(crowded))
-        elif (line := self._shared_lane()) or (line := self._shared_workers()):
+        elif (line := self._shared_lane()) or (line := self._shared_lock()) or (line := self._shared_workers()):
             yield line
         elif busy:
             yield self._name(max(busy, key=lambda one: one.load))
@@ -149,7 +150,7 @@ class _Graph:
         if not one.is_python:
             return f"Make it faster, or give it instances={one.instances + 1}."
         if one.instances > 1:
-            if self._cores is not None and _COMPUTES <= self._cores <= 1.2 and one.stats.busy >= 1.6:
+            if self._cores is not None and _COMPUTES <= self._cores <= _ONE_CORE and one.stats.busy >= 1.6:
                 return (
                     f"The process used {self._cores:.1f} cores: if this is computing, its instances wait for one "
                     "another (the GIL), and more of them won't help."
@@ -190,6 +191,25 @@ class _Graph:
                 f"({', '.join(named)}). Make {taken[0][1]} faster; another thread helps only those that let go of the GIL."
             )
         return None
+
+    def _shared_lock(self) -> str | None:
+        """Operators on several Python threads that use one core together."""
+        taken = sorted(((one.stats.busy, one) for one in self._operators if one.is_python), key=lambda it: -it[0])
+        total = sum(busy for busy, _ in taken)
+        taking_part = [(busy, one) for busy, one in taken if busy >= _SELDOM]
+        lanes = {lane for _, one in taking_part for lane in one.stats.lanes}
+        if self._cores is None or not _CROWDED <= self._cores <= _ONE_CORE or total < _CROWDED or len(lanes) < 2:
+            return None
+        first = taking_part[0][1]
+        if len(taking_part) == 1:
+            who = f"{first.name} is the bottleneck: its {first.instances} instances are"
+        else:
+            named = [f"{one.name} {_percent(busy)}" for busy, one in taking_part[:4]]
+            who = f"{_listed([one.name for _, one in taking_part])} ({', '.join(named)}) are together"
+        return (
+            f"{who} busy {_percent(min(total, 1))} of the time, and the process used {self._cores:.1f} cores: if this is "
+            f"computing, they wait for one another (the GIL), and more of them won't help. Make {first.name} faster."
+        )
 
     def _shared_workers(self) -> str | None:
         native = [one for one in self._operators if not one.is_python]
