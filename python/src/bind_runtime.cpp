@@ -7,6 +7,7 @@
 #include "order/reactor.hpp"
 #include "py_run.hpp"
 #include "pybridge/current.hpp"
+#include "pybridge/gil_turn.hpp"
 #include "pybridge/graph_lane.hpp"
 #include "pybridge/lane.hpp"
 #include "pybridge/library_scope.hpp"
@@ -64,6 +65,7 @@ void bind_runtime(nb::module_& module) {
   module.def("_shut_down", &shut_down);
   module.def("_lane_loop", [] { PythonLane::instance().loop(); });
   module.def("_graph_lane_loop", &graph_lane_loop);
+  module.def("_working_lanes", &GilTurn::working);
   module.def("_retire_loop", &retire_loop);
   module.def("_forget_retire_thread", &forget_retire_thread);
   module.def("_call_directly", &call_directly, nb::arg("f"), nb::arg("args"), nb::arg("words"),

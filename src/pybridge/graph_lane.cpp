@@ -26,7 +26,7 @@ constexpr std::int64_t kSpinNs = 50'000;
 constexpr unsigned kCoresForOne = 4;
 
 thread_local LaneServer* current_server = nullptr;
-std::atomic<unsigned> lookers{0};
+std::atomic<unsigned> times_idle{0};
 
 // Python threads that wait for a lane to serve.
 struct Threads {
@@ -141,9 +141,10 @@ void GraphLane::serve(LaneServer& server) {
 void GraphLane::look_for_news() {
   static const unsigned cores = std::thread::hardware_concurrency();
   static const unsigned most = std::max(1U, cores / kCoresForOne);
-  const unsigned number = lookers.fetch_add(1);
+  const unsigned number = times_idle.fetch_add(1);
   const auto is_welcome = [number] {
-    return lookers.load(std::memory_order_relaxed) - number <= most && GilTurn::working() < cores;
+    return times_idle.load(std::memory_order_relaxed) - number <= most &&
+           GilTurn::working() < cores;
   };
   looks_.store(true, std::memory_order_relaxed);
   const std::int64_t until = now_ns() + kSpinNs;

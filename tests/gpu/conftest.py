@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 
 import pytest
 
 import penstock as ps
+
+from . import work
 
 # Before the libraries are imported.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -38,6 +41,19 @@ def pytest_runtest_setup(item):
                 importlib.import_module(name)
             except ImportError as error:
                 pytest.skip(f"needs {name}: {error}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_kernels():
+    """A kernel is loaded at its first use, which takes long and may wait for what runs: no test is to see that."""
+    if ps.device_count() == 0:
+        return
+    with contextlib.suppress(ImportError):
+        (work.TorchWork.slow(1, 1) == 1).all().cpu()
+    with contextlib.suppress(ImportError):
+        work.CupyWork.slow(1, 1)
+        work.cupy_kernel("spin_check")
+        work.synchronize()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ import sys
 import threading
 
 import pytest
-from graphs import collect, numbers
+from graphs import collect, eventually, numbers
 
 import penstock as ps
+from penstock import _core
 
 FREE_WORK = bytes(60_000)
 
@@ -61,7 +62,7 @@ def test_the_gil_goes_to_the_lane_that_has_work(patient_python):
 @pytest.mark.parametrize("interval_s", [1e-6, 0.005, 10])
 def test_the_gil_goes_round(interval_s):
     """Many lanes of short Python operators, some of which give up the GIL, and nothing is lost or out of order."""
-    before = sys.getswitchinterval()
+    before, working = sys.getswitchinterval(), _core._working_lanes()
     sys.setswitchinterval(interval_s)
 
     @ps.operator(instances=4, capacity=3)
@@ -82,6 +83,7 @@ def test_the_gil_goes_round(interval_s):
         assert collect(long(free(short(numbers(3_000))))) == list(range(3_000))
     finally:
         sys.setswitchinterval(before)
+    assert eventually(lambda: _core._working_lanes() <= working), "each change of the count is undone"
 
 
 def test_posts_from_many_threads():
