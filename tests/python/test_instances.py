@@ -40,6 +40,32 @@ def test_four_instances_that_sleep_take_the_time_of_one():
     assert seconds(4) < 0.6 * seconds(1)
 
 
+def test_the_instance_that_was_busy_last_gets_the_next_message():
+    """Its thread may be awake still."""
+    feed, gates, by, arrived = ps.feed(), [Gate(), Gate()], {}, []
+
+    @ps.operator(instances=2)
+    class Work:
+        def __call__(self, x):
+            by[x] = self
+            if x < len(gates):
+                gates[x].wait()
+            return x
+
+    run = ps.start(feed >> Work() >> (lambda x: arrived.append(x)))
+    for x, gate in enumerate(gates):
+        feed.put(x)
+        assert eventually(gate.entered.is_set)
+    for x, gate in enumerate(gates):
+        gate.open()
+        assert eventually(lambda x=x: x in arrived)
+    feed.put(2)
+    feed.close()
+    run.wait()
+    assert by[0] is not by[1]
+    assert by[2] is by[1]
+
+
 def test_one_object_is_never_entered_twice_at_once():
     @ps.operator(instances=4)
     class Exclusive:
