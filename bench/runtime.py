@@ -78,7 +78,7 @@ def add_latency() -> None:
 
 def add_hand_over() -> None:
     asleep = "most of it is the kernel's wake-up of a thread: R4-floor"
-    held = "in a bad hour the other thread is no longer awake when the message comes"
+    held = "the message and the GIL go from one core to another, which takes three times as long in some hours"
     for way, pause_ms, target, reason in (("sleeping", 0.5, 5.0, asleep), ("busy", 0.015, 2.0, held)):
         ours, threads = medians(
             lambda pause_ms=pause_ms: graphs.hand_over_us(500, pause_ms),

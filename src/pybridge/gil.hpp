@@ -27,14 +27,17 @@ auto call_or_stay(Call&& call) -> decltype(call()) {
   }
 }
 
+/// Takes the GIL again that PyEval_SaveThread() gave up.
+inline void retake_gil(PyThreadState* state) {
+  stop_here_at_end();
+  call_or_stay([state] { PyEval_RestoreThread(state); });
+}
+
 /// The GIL is given up while one lives.
 class ReleaseGil {
  public:
   ReleaseGil() : state_(PyEval_SaveThread()) {}
-  ~ReleaseGil() {
-    stop_here_at_end();
-    call_or_stay([this] { PyEval_RestoreThread(state_); });
-  }
+  ~ReleaseGil() { retake_gil(state_); }
   ReleaseGil(const ReleaseGil&) = delete;
   ReleaseGil& operator=(const ReleaseGil&) = delete;
 

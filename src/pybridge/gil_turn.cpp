@@ -22,8 +22,7 @@ void GilTurn::come_back(PyThreadState* state) { take(state, kLookNs); }
 void GilTurn::take(PyThreadState* state, std::int64_t look_ns) {
   const bool asks = !look(look_ns);
   if (asks) sleepers.fetch_add(1);
-  stop_here_at_end();
-  call_or_stay([state] { PyEval_RestoreThread(state); });
+  retake_gil(state);
   if (!asks) return;
   sleepers.fetch_sub(1);
   taken_ns = now_ns();
@@ -63,8 +62,7 @@ void GilTurn::hand_on() {
   const std::int64_t until = now_ns() + kOfferNs;
   while (offers.load(std::memory_order_relaxed) > 0 && now_ns() < until) cpu_relax();
   if (take_offer()) {
-    stop_here_at_end();
-    call_or_stay([state] { PyEval_RestoreThread(state); });
+    retake_gil(state);
   } else {
     take(state, kLookBackNs);
   }

@@ -10,9 +10,10 @@
 // looked in vain and ask, `offers` those that have given up the GIL for a looker. An offer is made
 // after the GIL was given up, and whoever takes one off the count has it: a looker, which now works
 // in the giver's place (`active` stays as it is); or the giver itself, when nobody came for a
-// microsecond. A giver that finds its offer gone looks in turn, for as long as a wake-up takes. So
-// each change of `active` is undone once, whoever takes which offer. Attacked by test_lanes.py
-// "the GIL goes round".
+// microsecond. A giver that finds its offer gone looks in turn, for as long as a wake-up takes. For
+// a sleeper there is no offer: it counts as one that works already, and the giver comes back as
+// from idleness. So each change of `active` is undone once, whoever takes which offer. Attacked by
+// test_lanes.py "the GIL goes round".
 #pragma once
 
 #include "pybridge/gil.hpp"
