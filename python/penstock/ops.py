@@ -53,11 +53,12 @@ def cvt_color(
     stream: Any = None,
     **words: Any,
 ) -> Any:
-    """Converts uint8 "I420" or "NV12" to "RGB" or "BGR" (H, W, 3).
+    """Converts uint8 "I420" or "NV12" to "RGB" or "BGR" (H, W, 3), or back.
 
-    ``src`` is (3H/2, W[, 1]) or a tuple of planes, each with rows of its own pitch. ``matrix`` is "bt601", "bt709" or
-    "bt2020", ``range`` "limited" or "full"; by default BT.601, limited, or in a flow what the frames carry. ``words``
-    are those of ``ps.operator``, for a flow.
+    I420 and NV12 are (3H/2, W[, 1]), as ``src`` also a tuple of planes, each with rows of its own pitch. A sample of
+    colour is that of all its 2x2 pixels, and back their mean. ``matrix`` is "bt601", "bt709" or "bt2020", ``range``
+    that of YUV, "limited" or "full"; by default BT.601, limited, or in a flow what the frames carry. TensorError names
+    what does not fit. ``words`` are those of ``ps.operator``, for a flow.
     """
     if src_format is None or dst_format is None:
         raise ArgumentTypeError('cvt_color: src_format and dst_format are needed, "I420" and "RGB" for example')

@@ -65,16 +65,16 @@ void bind_ops(nb::module_& module) {
               "-> Tensor"),
       "Resizes a uint8 image (H, W[, C]) or batch (N, H, W, C) to (height, width), half-pixel\n"
       "centres, within half a step of the exact value. TensorError names what does not fit.");
-  module.def("cvt_color", &convert_color, nb::arg("src"), nb::arg("src_format"),
-             nb::arg("dst_format"), nb::kw_only(), nb::arg("matrix") = "bt601",
-             nb::arg("range") = "limited", nb::arg("out").none() = nb::none(),
-             nb::arg("stream").none() = nb::none(),
-             nb::sig("def cvt_color(src: typing.Any, src_format: str, dst_format: str, *, "
-                     "matrix: str = 'bt601', range: str = 'limited', out: typing.Any = None, "
-                     "stream: typing.Any = None) -> Tensor"),
-             "Converts uint8 \"I420\" or \"NV12\" to \"RGB\" or \"BGR\" (H, W, 3). `src` is (3H/2, "
-             "W[, 1]) or a\n"
-             "tuple of planes, each with rows of its own pitch.");
+  module.def(
+      "cvt_color", &convert_color, nb::arg("src"), nb::arg("src_format"), nb::arg("dst_format"),
+      nb::kw_only(), nb::arg("matrix") = "bt601", nb::arg("range") = "limited",
+      nb::arg("out").none() = nb::none(), nb::arg("stream").none() = nb::none(),
+      nb::sig("def cvt_color(src: typing.Any, src_format: str, dst_format: str, *, "
+              "matrix: str = 'bt601', range: str = 'limited', out: typing.Any = None, "
+              "stream: typing.Any = None) -> Tensor"),
+      "Converts uint8 \"I420\" or \"NV12\" (3H/2, W[, 1]) to \"RGB\" or \"BGR\" (H, W, 3), or "
+      "back. `src` may\n"
+      "be a tuple of planes, each with rows of its own pitch.");
 }
 
 }  // namespace penstock::pybridge

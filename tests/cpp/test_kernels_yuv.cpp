@@ -6,30 +6,11 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cpu/cvt_color.hpp"
-#include "kernels_test_image.hpp"
+#include "kernels_test_yuv.hpp"
 
 using namespace penstock::kernels;
 
 namespace {
-
-constexpr double kTolerance = 0.511;
-
-struct Standard {
-  YuvMatrix matrix;
-  YuvRange range;
-  double kr, kb;
-};
-
-std::vector<Standard> standards() {
-  std::vector<Standard> all;
-  for (YuvRange range : {YuvRange::limited, YuvRange::full}) {
-    all.push_back({YuvMatrix::bt601, range, 0.299, 0.114});
-    all.push_back({YuvMatrix::bt709, range, 0.2126, 0.0722});
-    all.push_back({YuvMatrix::bt2020, range, 0.2627, 0.0593});
-  }
-  return all;
-}
 
 struct Rgb {
   double channel[3];
@@ -48,25 +29,8 @@ Rgb exact_rgb(const Standard& standard, int y, int u, int v) {
   return {{red, green, blue}};
 }
 
-struct Yuv {
-  TestImage y, u, v, uv;
-  Yuv(std::int64_t width, std::int64_t height, Form form = {})
-      : y(width, height, 1, form),
-        u(width / 2, height / 2, 1, form),
-        v(width / 2, height / 2, 1, form),
-        uv(width / 2, height / 2, 2, form) {}
-  void interleave(std::int64_t width, std::int64_t height) {
-    for (std::int64_t j = 0; j < height / 2; ++j) {
-      for (std::int64_t i = 0; i < width / 2; ++i) {
-        uv.at(i, j, 0) = u.at(i, j, 0);
-        uv.at(i, j, 1) = v.at(i, j, 0);
-      }
-    }
-  }
-};
-
-void convert(const Yuv& yuv, bool nv12, TestImage& rgb, const YuvToRgb& options, std::int64_t begin,
-             std::int64_t end, CpuLevel level) {
+void convert(const Yuv& yuv, bool nv12, TestImage& rgb, const YuvConversion& options,
+             std::int64_t begin, std::int64_t end, CpuLevel level) {
   if (nv12) {
     nv12_to_rgb(yuv.y.plane(), yuv.uv.plane(), rgb.mutable_plane(), options, begin, end, level);
   } else {
@@ -126,7 +90,7 @@ TEST_CASE("yuv to rgb: sizes, forms, orders and row ranges, the same bits at eve
         yuv.interleave(width, height);
         const Standard standard = standards()[random() % 6];
         const auto order = random() % 2 == 0 ? ChannelOrder::rgb : ChannelOrder::bgr;
-        const YuvToRgb options = {standard.matrix, standard.range, order};
+        const YuvConversion options = {standard.matrix, standard.range, order};
         TestImage expected(width, height, 3, forms[form / 5]);
         convert(yuv, false, expected, options, 0, height / 2, CpuLevel::portable);
         CAPTURE(width);

@@ -43,6 +43,17 @@ def rgb_of(y, u, v, matrix="bt601", range="limited"):
     return np.clip(np.stack([r, g, b], -1), 0, 255)
 
 
+def yuv_of(rgb, matrix="bt601", range="limited"):
+    """The exact planes of colours; chroma is the mean of 2x2 pixels."""
+    red, blue = WEIGHTS[matrix]
+    luma, chroma, black = (255, 255, 0) if range == "full" else (219, 224, 16)
+    r, g, b = np.moveaxis(rgb.astype("float64"), -1, 0)
+    y = red * r + (1 - red - blue) * g + blue * b
+    u, v = (b - y) / (2 * (1 - blue)), (r - y) / (2 * (1 - red))
+    u, v = (128 + (p[::2, ::2] + p[1::2, ::2] + p[::2, 1::2] + p[1::2, 1::2]) / 4 * chroma / 255 for p in (u, v))
+    return tuple(np.clip(p, 0, 255) for p in (black + y * luma / 255, u, v))
+
+
 def planes(height, width, seed=7):
     y = noise(height, width, seed=seed)
     return y, noise(height // 2, width // 2, seed=seed + 1), noise(height // 2, width // 2, seed=seed + 2)

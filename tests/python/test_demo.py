@@ -1,6 +1,7 @@
 """The examples with a video against a sequential program of PyAV and OpenCV."""
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -96,15 +97,14 @@ def test_the_result_plays(real_clip, reference, tmp_path):
 
 
 def test_is_faster_than_the_sequential_program(real_clip, tmp_path):
-    theirs, ours = [], []
-    for _ in range(5):
+    ratios = []
+    for _ in range(5):  # neighbours in time are compared: a machine's speed changes
         begin = time.perf_counter()
         sequential(real_clip, tmp_path / "sequential.mp4")
         middle = time.perf_counter()
         video_streams.process(str(real_clip), str(tmp_path / "ours.mp4"))
-        theirs.append(middle - begin)
-        ours.append(time.perf_counter() - middle)
-    assert min(ours) < min(theirs), (ours, theirs)
+        ratios.append((time.perf_counter() - middle) / (middle - begin))
+    assert statistics.median(ratios) < 1, ratios
 
 
 @pytest.mark.parametrize("program", ["whole", "one wait left out"])

@@ -122,6 +122,20 @@ def test_a_copy_has_the_colours_of_the_first(tmp_path, matrix):
         assert np.abs(inside(frame.numpy()) - inside(before.numpy())).max() <= 8
 
 
+@pytest.mark.parametrize("view", ["as it is", "BGR", "mirrored"])
+def test_views_of_frames_can_be_written(tmp_path, view):
+    image = patches(0, (96, 128))
+    views = {"as it is": image, "BGR": image[..., ::-1].copy()[..., ::-1], "mirrored": image[:, ::-1].copy()[:, ::-1]}
+
+    @ps.operator
+    def frames():
+        yield views[view]
+
+    ps.run(ps.sink(frames(), tmp_path / "a.mp4", rate=10))
+    (written,), _ = frames_of(tmp_path / "a.mp4")
+    assert np.abs(inside(written.numpy()) - inside(image)).max() <= 6
+
+
 @pytest.mark.parametrize("degrees", [0, 90, -90, 180])
 def test_frames_are_as_stored_and_say_how_they_are_turned(tmp_path, degrees):
     """Counter-clockwise by so much they are upright, as OpenCV shows them."""

@@ -5,7 +5,7 @@ import pytest
 from helpers import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from references import WEIGHTS, near, noise, packed, pitched, planes, resized, rgb_of
+from references import WEIGHTS, near, noise, packed, pitched, planes, resized, rgb_of, yuv_of
 
 import penstock as ps
 
@@ -112,8 +112,49 @@ def test_every_colour():
         near(ps.cvt_color((y, u, v), "I420", "RGB"), rgb_of(y, u, v))
 
 
+@pytest.mark.parametrize("matrix", WEIGHTS)
+@pytest.mark.parametrize("range", ["limited", "full"])
+@pytest.mark.parametrize("format", ["NV12", "I420"])
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_cvt_color_back_is_within_half_a_step(format, order, matrix, range):
+    image = noise(32, 70, 3)
+    exact = packed(format, *yuv_of(image if order == "RGB" else image[..., ::-1], matrix, range))
+    result = ps.cvt_color(image, order, format, matrix=matrix, range=range)
+    assert (result.layout, result.shape) == ("HWC", (48, 70, 1))
+    near(result, exact[..., None])
+    out = np.zeros((48, 70), "uint8")
+    ps.cvt_color((pitched(image),), order, format, matrix=matrix, range=range, out=out)
+    near(ps.as_tensor(out), exact)
+
+
+def test_cvt_color_back_into_rows_that_lie_apart():
+    image = noise(4, 6, 3)
+    whole = np.full((6, 20), 9, "uint8")
+    ps.cvt_color(image[:, ::-1].copy()[::-1], "RGB", "NV12", out=whole[:, 5:11])
+    near(ps.as_tensor(whole[:, 5:11].copy()), packed("NV12", *yuv_of(image[::-1, ::-1])))
+    assert (whole[:, :5] == 9).all()
+    assert (whole[:, 11:] == 9).all()
+
+
+@pytest.mark.parametrize("matrix", WEIGHTS)
+def test_greys_have_no_colour_and_colours_come_back(matrix):
+    grey = np.arange(256, dtype="uint8").repeat(4).reshape(256, 2, 2).transpose(1, 0, 2).reshape(2, 512)
+    full = ps.cvt_color(np.stack([grey] * 3, -1), "RGB", "I420", matrix=matrix, range="full").numpy()[..., 0]
+    assert (full[:2] == grey).all()
+    assert (full[2] == 128).all()
+    levels = np.arange(0, 256, 15, dtype="uint8")
+    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 18, 3)
+    image = colours.repeat(2, 0).repeat(2, 1)
+    yuv = ps.cvt_color(image, "RGB", "NV12", matrix=matrix, range="full")
+    back = ps.cvt_color(yuv, "NV12", "RGB", matrix=matrix, range="full").numpy()
+    assert np.abs(back.astype(int) - image).max() <= 3
+
+
 def test_cvt_color_is_opencvs():
     cv2 = pytest.importorskip("cv2")
+    smooth = np.clip(noise(6, 8, 3).repeat(8, 0).repeat(8, 1), 40, 200)
+    ours = ps.cvt_color(smooth, "BGR", "I420").numpy()[..., 0].astype(int)
+    assert np.abs(ours - cv2.cvtColor(smooth, cv2.COLOR_BGR2YUV_I420)).max() <= 2
     y, u, v = (16 + p // 2 for p in planes(48, 64))
     for format, code in (("NV12", cv2.COLOR_YUV2RGB_NV12), ("I420", cv2.COLOR_YUV2RGB_I420)):
         whole = packed(format, y, u, v)

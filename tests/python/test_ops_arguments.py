@@ -52,6 +52,8 @@ def test_pytorch_is_taken():
 
 GRAY, IMAGE, YUV = noise(6, 8), noise(6, 8, 3), noise(6, 8)
 FROZEN = np.frombuffer(bytes(3 * 4 * 3), "uint8").reshape(3, 4, 3)
+PITCHED = pitched(noise(9, 8, 1))
+FROZEN_YUV = np.frombuffer(bytes(9 * 8), "uint8").reshape(9, 8, 1)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,17 @@ FROZEN = np.frombuffer(bytes(3 * 4 * 3), "uint8").reshape(3, 4, 3)
         (lambda o: ps.cvt_color(YUV, "NV12", "RGB", range="ful"), ps.TensorError, 'range "ful".*"full"'),
         (lambda o: ps.cvt_color(YUV, "NV12", "RGB", out=o), ps.TensorError, r"cvt_color: out has shape \(3, 4, 3\)"),
         (lambda o: ps.cvt_color(pitched(YUV), "I420", "RGB"), ps.TensorError, "src has rows .* must be packed"),
+        (lambda o: ps.cvt_color(IMAGE, "RGB", "BGR"), ps.TensorError, 'dst_format "BGR" is not supported'),
+        (lambda o: ps.cvt_color(IMAGE, "GBR", "NV12"), ps.TensorError, 'src_format "GBR".*did you mean "RGB"'),
+        (lambda o: ps.cvt_color(GRAY, "RGB", "NV12"), ps.TensorError, r"src has shape \(6, 8\), expected \(H, W, 3\)"),
+        (lambda o: ps.cvt_color(noise(6, 8, 4), "RGB", "NV12"), ps.TensorError, "src has shape"),
+        (lambda o: ps.cvt_color(noise(6, 7, 3), "RGB", "NV12"), ps.TensorError, "src has shape .* even H and W"),
+        (lambda o: ps.cvt_color(noise(5, 8, 3), "RGB", "I420"), ps.TensorError, "src has shape .* even H and W"),
+        (lambda o: ps.cvt_color(IMAGE[..., ::-1], "RGB", "I420"), ps.TensorError, "src has strides"),
+        (lambda o: ps.cvt_color((GRAY, GRAY), "RGB", "I420"), ps.TensorError, r"src has 2 planes, expected 1 \(RGB\)"),
+        (lambda o: ps.cvt_color(IMAGE, "RGB", "I420", out=o), ps.TensorError, r"out has shape .*expected \(9, 8, 1\)"),
+        (lambda o: ps.cvt_color(IMAGE, "RGB", "I420", out=PITCHED), ps.TensorError, "out has rows .* must be packed"),
+        (lambda o: ps.cvt_color(IMAGE, "RGB", "NV12", out=FROZEN_YUV), ps.TensorError, "cvt_color: out is read-only"),
     ],
 )  # fmt: skip
 def test_a_refused_call_names_the_argument_and_leaves_out_alone(call, error, text):
@@ -124,6 +137,8 @@ def test_out_may_not_overlap_src():
     near(ps.resize(memory[:6, :6], (6, 6), out=memory[:6, 6:]), before[:6, :6].astype("float64"))  # side by side
     yuv = noise(9, 12)
     with pytest.raises(ps.TensorError, match="cvt_color: out overlaps src"):
+        ps.cvt_color(yuv.reshape(-1)[:24].reshape(2, 4, 3), "RGB", "NV12", out=yuv[:3, :4])
+    with pytest.raises(ps.TensorError, match="cvt_color: out overlaps src"):
         ps.cvt_color(yuv[:3, :4], "NV12", "RGB", out=yuv.reshape(-1)[:24].reshape(2, 4, 3))
 
 
@@ -140,3 +155,5 @@ def test_empty_in_empty_out():
     assert (result.shape, result.layout) == ((0, 3, 4, 3), "NHWC")
     assert ps.cvt_color(np.zeros((0, 8), "uint8"), "NV12", "RGB").shape == (0, 8, 3)
     assert ps.cvt_color(np.zeros((6, 0), "uint8"), "I420", "RGB").shape == (4, 0, 3)
+    assert ps.cvt_color(np.zeros((4, 0, 3), "uint8"), "RGB", "I420").shape == (6, 0, 1)
+    assert ps.cvt_color(np.zeros((0, 8, 3), "uint8"), "RGB", "NV12").shape == (0, 8, 1)

@@ -109,11 +109,12 @@ PLANES = ps.as_tensor(YUV.copy())
     [
         lambda stream: ps.resize(SOURCE, (3, 4), stream=stream),
         lambda stream: ps.cvt_color(PLANES, "NV12", "RGB", stream=stream),
+        lambda stream: ps.cvt_color(SOURCE, "RGB", "I420", stream=stream),
         lambda stream: (ps.resize(SOURCE, (3, 4), stream=stream), SOURCE)[1],  # a use by reading
         copied,
         filled,
     ],
-    ids=["resize", "cvt_color", "its source", "copy", "zeros"],
+    ids=["resize", "cvt_color", "cvt_color back", "its source", "copy", "zeros"],
 )
 def test_the_host_does_not_wait_for_later_work(make):
     late_work(make)

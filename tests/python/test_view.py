@@ -42,6 +42,7 @@ def test_a_view_is_an_end_too(capsys):
 
 @pytest.mark.parametrize("size", [(48, 64), (33, 47), (1, 1), (3, 500)])
 def test_an_answer_holds_the_newest_frame_and_what_is_said_of_it(capsys, size):
+    pytest.importorskip("av", reason="without it pictures are bitmaps")
     shown = Shown(capsys)
     shown.put(colour(200, 30, 60, size))
     answer = ask_until(shown.url, with_frames)

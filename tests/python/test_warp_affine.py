@@ -141,7 +141,7 @@ def test_it_is_opencvs():
         ours = ps.warp_affine(image, turn, border_mode=name, border_value=(9, 8, 7), size=(100, 110)).numpy()
         flag = getattr(cv2, f"BORDER_{name.upper()}".replace("_101", "101"))
         theirs = cv2.warpAffine(image, turn, (110, 100), borderMode=flag, borderValue=(9, 8, 7))
-        assert np.abs(ours.astype(int) - theirs).max() <= 2
+        assert np.abs(ours.astype(int) - theirs).max() <= 4  # OpenCV 4 takes positions in steps of 1/32
 
 
 def test_a_large_image_and_far_positions():

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from .. import _core
 from ..errors import MediaError, TensorError
 
 _H264 = ("libx264", "libopenh264", "mpeg4")
@@ -52,7 +53,8 @@ class VideoFile:
         self._video.pix_fmt = self._format
         context.time_base = _TIME_BASE
         self._reformatter: Any = VideoReformatter()
-        tag, self._matrix = _MATRICES.get(matrix, _MATRICES["bt601"])
+        self._matrix = matrix if matrix in _MATRICES else "bt601"
+        tag, self._swscale_matrix = _MATRICES[self._matrix]
         if self._format.startswith("yuv"):
             context.colorspace, context.color_range = tag, _LIMITED
         if context.name == "libx264":
@@ -61,28 +63,38 @@ class VideoFile:
 
     def write(self, image: Any, seconds: float | None) -> None:
         """A frame, (height, width, 3) or (height, width), at a time of its source."""
-        import av
-
         if image.shape[:2] != self._size:
             raise TensorError(
                 f"sink: a frame of {image.shape[1]} x {image.shape[0]} came to {self.path}, which has frames of "
                 f"{self._size[1]} x {self._size[0]}; ps.resize makes them equal"
             )
         with self._named("can't be written"):
-            frame = av.VideoFrame.from_ndarray(_even(image), "gray" if image.ndim == 2 else "rgb24")
-            if self._format.startswith("yuv"):
-                frame = self._reformatter.reformat(
-                    frame,
-                    format=self._format,
-                    dst_colorspace=self._matrix,
-                    src_color_range="JPEG",
-                    dst_color_range="MPEG",
-                    threads=1,
-                )
+            frame = self._converted(_even(image))
             frame.pts = self._time(seconds)
             frame.time_base = _TIME_BASE
             frame.duration = self._step
             self._container.mux(self._video.encode(frame))
+
+    def _converted(self, image: Any) -> Any:
+        """A frame of PyAV's in the file's format; what is rare is left to swscale, which takes ten times as long."""
+        import av
+        import numpy as np
+
+        if image.ndim == 3 and self._format == "yuv420p":
+            packed = np.ascontiguousarray(image)  # views may be mirrored, or BGR
+            planes = _core.cvt_color(packed, "RGB", "I420", matrix=self._matrix, range="limited")
+            return av.VideoFrame.from_ndarray(planes.numpy()[..., 0], self._format)
+        frame = av.VideoFrame.from_ndarray(image, "gray" if image.ndim == 2 else "rgb24")
+        if not self._format.startswith("yuv"):
+            return frame
+        return self._reformatter.reformat(
+            frame,
+            format=self._format,
+            dst_colorspace=self._swscale_matrix,
+            src_color_range="JPEG",
+            dst_color_range="MPEG",
+            threads=1,
+        )
 
     def _time(self, seconds: float | None) -> int:
         """The source's times, as far as they grow; else one frame after the other."""

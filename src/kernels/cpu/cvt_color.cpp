@@ -26,26 +26,36 @@ LumaWeights luma_weights(YuvMatrix matrix) {
 
 std::int16_t to_q15(double value) { return static_cast<std::int16_t>(std::lround(value * kQ15)); }
 
-[[maybe_unused]] bool matches(const Plane& plane, std::int64_t width, std::int64_t height,
+template <class AnyPlane>
+[[maybe_unused]] bool matches(const AnyPlane& plane, std::int64_t width, std::int64_t height,
                               std::int64_t channels) {
   return plane.width == width && plane.height == height && plane.channels == channels &&
          plane.pixel_stride_bytes >= channels;
 }
 
+template <class YuvPlane, class RgbPlane>
+YuvStrides strides_of(const YuvPlane& y, const YuvPlane& u, const YuvPlane* v,
+                      const RgbPlane& rgb) {
+  return {y.pixel_stride_bytes, u.pixel_stride_bytes,
+          v != nullptr ? v->pixel_stride_bytes : u.pixel_stride_bytes, rgb.pixel_stride_bytes};
+}
+
+bool is_packed(const YuvStrides& strides, std::int64_t chroma_channels) {
+  return strides.y == 1 && strides.u == chroma_channels && strides.v == strides.u &&
+         strides.rgb == 3;
+}
+
 // `v` is null when `u` has both channels.
 void convert(const Plane& y, const Plane& u, const Plane* v, const MutablePlane& rgb,
-             const YuvToRgb& options, std::int64_t row_pair_begin, std::int64_t row_pair_end,
+             const YuvConversion& options, std::int64_t row_pair_begin, std::int64_t row_pair_end,
              CpuLevel level) {
   assert(y.width % 2 == 0 && y.height % 2 == 0 && matches(y, rgb.width, rgb.height, 1));
   assert(rgb.channels == 3 && rgb.pixel_stride_bytes >= 3);
   assert(row_pair_begin >= 0 && 2 * row_pair_end <= y.height);
   const RowKernels& kernels = row_kernels(level);
   const YuvCoefficients coefficients = yuv_coefficients(options.matrix, options.range);
-  const YuvStrides strides = {y.pixel_stride_bytes, u.pixel_stride_bytes,
-                              v != nullptr ? v->pixel_stride_bytes : u.pixel_stride_bytes,
-                              rgb.pixel_stride_bytes};
-  const bool packed =
-      strides.y == 1 && strides.u == u.channels && strides.v == strides.u && strides.rgb == 3;
+  const YuvStrides strides = strides_of(y, u, v, rgb);
+  const bool packed = is_packed(strides, u.channels);
   for (std::int64_t pair = row_pair_begin; pair < row_pair_end; ++pair) {
     const YuvRowPair rows = {{y.row(2 * pair), y.row(2 * pair + 1)},
                              u.row(pair),
@@ -57,6 +67,31 @@ void convert(const Plane& y, const Plane& u, const Plane* v, const MutablePlane&
       kernels.yuv_to_rgb(rows, coefficients);
     } else {
       yuv_to_rgb_portable(rows, strides, coefficients);
+    }
+  }
+}
+
+void convert_back(const Plane& rgb, const MutablePlane& y, const MutablePlane& u,
+                  const MutablePlane* v, const YuvConversion& options, std::int64_t row_pair_begin,
+                  std::int64_t row_pair_end, CpuLevel level) {
+  assert(y.width % 2 == 0 && y.height % 2 == 0 && matches(y, rgb.width, rgb.height, 1));
+  assert(rgb.channels == 3 && rgb.pixel_stride_bytes >= 3);
+  assert(row_pair_begin >= 0 && 2 * row_pair_end <= y.height);
+  const RowKernels& kernels = row_kernels(level);
+  const RgbCoefficients coefficients = rgb_coefficients(options.matrix, options.range);
+  const YuvStrides strides = strides_of(y, u, v, rgb);
+  const bool packed = is_packed(strides, u.channels);
+  for (std::int64_t pair = row_pair_begin; pair < row_pair_end; ++pair) {
+    const RgbRowPair rows = {{rgb.row(2 * pair), rgb.row(2 * pair + 1)},
+                             {y.row(2 * pair), y.row(2 * pair + 1)},
+                             u.row(pair),
+                             v != nullptr ? v->row(pair) : nullptr,
+                             y.width,
+                             options.order == ChannelOrder::bgr};
+    if (packed) {
+      kernels.rgb_to_yuv(rows, coefficients);
+    } else {
+      rgb_to_yuv_portable(rows, strides, coefficients);
     }
   }
 }
@@ -90,17 +125,53 @@ YuvCoefficients yuv_coefficients(YuvMatrix matrix, YuvRange range) {
   return k;
 }
 
+RgbCoefficients rgb_coefficients(YuvMatrix matrix, YuvRange range) {
+  const LumaWeights weight = luma_weights(matrix);
+  const bool limited = range == YuvRange::limited;
+  const double luma_scale = limited ? 219.0 / 255.0 : 1.0;
+  const double chroma_scale = limited ? 224.0 / 255.0 : 1.0;
+
+  RgbCoefficients k{};
+  k.luma[0] = to_q15(weight.red * luma_scale);
+  k.luma[2] = to_q15(weight.blue * luma_scale);
+  // Greens make the sums exact: white is white, and greys have no colour.
+  k.luma[1] = static_cast<std::int16_t>(std::lround(luma_scale * kQ15) - k.luma[0] - k.luma[2]);
+  k.u[0] = to_q15(-weight.red / (2.0 * (1.0 - weight.blue)) * chroma_scale);
+  k.u[2] = to_q15(0.5 * chroma_scale);
+  k.u[1] = static_cast<std::int16_t>(-k.u[0] - k.u[2]);
+  k.v[0] = k.u[2];
+  k.v[2] = to_q15(-weight.blue / (2.0 * (1.0 - weight.red)) * chroma_scale);
+  k.v[1] = static_cast<std::int16_t>(-k.v[0] - k.v[2]);
+  k.black = limited ? 16 << 15 : 0;
+  return k;
+}
+
 void i420_to_rgb(const Plane& y, const Plane& u, const Plane& v, const MutablePlane& rgb,
-                 const YuvToRgb& options, std::int64_t row_pair_begin, std::int64_t row_pair_end,
-                 CpuLevel level) {
+                 const YuvConversion& options, std::int64_t row_pair_begin,
+                 std::int64_t row_pair_end, CpuLevel level) {
   assert(matches(u, y.width / 2, y.height / 2, 1) && matches(v, y.width / 2, y.height / 2, 1));
   convert(y, u, &v, rgb, options, row_pair_begin, row_pair_end, level);
 }
 
-void nv12_to_rgb(const Plane& y, const Plane& uv, const MutablePlane& rgb, const YuvToRgb& options,
-                 std::int64_t row_pair_begin, std::int64_t row_pair_end, CpuLevel level) {
+void nv12_to_rgb(const Plane& y, const Plane& uv, const MutablePlane& rgb,
+                 const YuvConversion& options, std::int64_t row_pair_begin,
+                 std::int64_t row_pair_end, CpuLevel level) {
   assert(matches(uv, y.width / 2, y.height / 2, 2));
   convert(y, uv, nullptr, rgb, options, row_pair_begin, row_pair_end, level);
+}
+
+void rgb_to_i420(const Plane& rgb, const MutablePlane& y, const MutablePlane& u,
+                 const MutablePlane& v, const YuvConversion& options, std::int64_t row_pair_begin,
+                 std::int64_t row_pair_end, CpuLevel level) {
+  assert(matches(u, y.width / 2, y.height / 2, 1) && matches(v, y.width / 2, y.height / 2, 1));
+  convert_back(rgb, y, u, &v, options, row_pair_begin, row_pair_end, level);
+}
+
+void rgb_to_nv12(const Plane& rgb, const MutablePlane& y, const MutablePlane& uv,
+                 const YuvConversion& options, std::int64_t row_pair_begin,
+                 std::int64_t row_pair_end, CpuLevel level) {
+  assert(matches(uv, y.width / 2, y.height / 2, 2));
+  convert_back(rgb, y, uv, nullptr, options, row_pair_begin, row_pair_end, level);
 }
 
 }  // namespace penstock::kernels

@@ -39,12 +39,30 @@ struct YuvCoefficients {
   std::int32_t tie_parity;
 };
 
+/// The constants of the way back.
+struct RgbCoefficients {
+  std::int16_t luma[3], u[3], v[3];  // for red, green, blue, in 1/32768
+  std::int32_t black;                // of luma, in 1/32768
+};
+
+inline constexpr std::int32_t kGrey = 128 << 17;  // of chroma, for sums of four pixels
+
 /// Two rows that share a row of chroma. `v` is null when `u` points at interleaved UV pairs.
 struct YuvRowPair {
   const std::uint8_t* y[2];
   const std::uint8_t* u;
   const std::uint8_t* v;
   std::uint8_t* rgb[2];
+  std::int64_t width;  // even
+  bool bgr;
+};
+
+/// The same the other way.
+struct RgbRowPair {
+  const std::uint8_t* rgb[2];
+  std::uint8_t* y[2];
+  std::uint8_t* u;
+  std::uint8_t* v;
   std::int64_t width;  // even
   bool bgr;
 };
@@ -61,6 +79,7 @@ struct RowKernels {
                 std::int64_t out_bytes, std::uint8_t* out);
   /// Converts two packed rows.
   void (*yuv_to_rgb)(const YuvRowPair& rows, const YuvCoefficients& coefficients);
+  void (*rgb_to_yuv)(const RgbRowPair& rows, const RgbCoefficients& coefficients);
 };
 
 /// The table for `level`, which must not be above best_cpu_level().
@@ -70,12 +89,14 @@ struct RowKernels {
 void horizontal_portable(const std::uint8_t* src, const LinearTap* taps, std::int64_t pixels,
                          std::int64_t channels, std::int64_t pixel_stride_bytes, std::int16_t* out);
 
-/// `yuv_to_rgb` for any pixel strides.
+/// `yuv_to_rgb` and `rgb_to_yuv` for any pixel strides.
 struct YuvStrides {
   std::int64_t y, u, v, rgb;
 };
 void yuv_to_rgb_portable(const YuvRowPair& rows, const YuvStrides& strides,
                          const YuvCoefficients& coefficients);
+void rgb_to_yuv_portable(const RgbRowPair& rows, const YuvStrides& strides,
+                         const RgbCoefficients& coefficients);
 
 namespace detail {
 extern const RowKernels kPortableRowKernels;

@@ -48,6 +48,15 @@ struct Simd {
     store(out + 32, _mm256_permute2x128_si256(c, a, 0x30));
     store(out + 64, _mm256_permute2x128_si256(b, c, 0x31));
   }
+  PENSTOCK_SIMD_OP void load_triple(const std::uint8_t* in, Reg& a, Reg& b, Reg& c) {
+    const Reg first = load(in), second = load(in + 32), third = load(in + 64);
+    a = _mm256_permute2x128_si256(first, second, 0x30);
+    b = _mm256_permute2x128_si256(first, third, 0x21);
+    c = _mm256_permute2x128_si256(second, third, 0x30);
+  }
+  PENSTOCK_SIMD_OP void store_parts(void* first, void* second, Reg a) {
+    store_halves(first, second, a);
+  }
   PENSTOCK_SIMD_OP Reg pack_in_order(Reg a, Reg b) {
     return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xD8);
   }
@@ -96,7 +105,7 @@ struct Simd {
 
 }  // namespace
 
-const RowKernels detail::kAvx2RowKernels = {horizontal, vertical, halve, yuv_to_rgb};
+const RowKernels detail::kAvx2RowKernels = {horizontal, vertical, halve, yuv_to_rgb, rgb_to_yuv};
 
 }  // namespace penstock::kernels
 

@@ -48,6 +48,19 @@ void yuv_to_rgb(const YuvRowPair& rows, const YuvCoefficients& coefficients) {
   yuv_to_rgb_portable(rows, {1, chroma, chroma, 3}, coefficients);
 }
 
+void rgb_to_yuv(const RgbRowPair& rows, const RgbCoefficients& coefficients) {
+  const std::int64_t chroma = rows.v == nullptr ? 2 : 1;
+  rgb_to_yuv_portable(rows, {1, chroma, chroma, 3}, coefficients);
+}
+
+// Half to even. `zero` is what black or grey is, with `shift` fraction bits.
+std::uint8_t weighted(const int (&rgb)[3], const std::int16_t (&weights)[3], int zero, int shift) {
+  const int sum = rgb[0] * weights[0] + rgb[1] * weights[1] + rgb[2] * weights[2] + zero;
+  const int below_half = (1 << (shift - 1)) - 1;
+  const int rounded = (sum + below_half + ((sum >> shift) & 1)) >> shift;
+  return static_cast<std::uint8_t>(std::clamp(rounded, 0, 255));
+}
+
 }  // namespace
 
 void horizontal_portable(const std::uint8_t* src, const LinearTap* taps, std::int64_t pixels,
@@ -86,6 +99,24 @@ void yuv_to_rgb_portable(const YuvRowPair& rows, const YuvStrides& strides,
   }
 }
 
-const RowKernels detail::kPortableRowKernels = {nullptr, vertical, halve, yuv_to_rgb};
+void rgb_to_yuv_portable(const RgbRowPair& rows, const YuvStrides& strides,
+                         const RgbCoefficients& k) {
+  std::uint8_t* v_plane = rows.v != nullptr ? rows.v : rows.u + 1;
+  const int red_at = rows.bgr ? 2 : 0;
+  for (std::int64_t x = 0; x < rows.width; x += 2) {
+    int sums[3] = {0, 0, 0};
+    for (int i = 0; i < 4; ++i) {
+      const std::int64_t column = x + i % 2;
+      const std::uint8_t* pixel = rows.rgb[i / 2] + column * strides.rgb;
+      const int rgb[3] = {pixel[red_at], pixel[1], pixel[2 - red_at]};
+      for (int c = 0; c < 3; ++c) sums[c] += rgb[c];
+      rows.y[i / 2][column * strides.y] = weighted(rgb, k.luma, k.black, 15);
+    }
+    rows.u[x / 2 * strides.u] = weighted(sums, k.u, kGrey, 17);
+    v_plane[x / 2 * strides.v] = weighted(sums, k.v, kGrey, 17);
+  }
+}
+
+const RowKernels detail::kPortableRowKernels = {nullptr, vertical, halve, yuv_to_rgb, rgb_to_yuv};
 
 }  // namespace penstock::kernels

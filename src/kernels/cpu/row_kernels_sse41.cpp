@@ -32,6 +32,15 @@ struct Simd {
     store(out + 16, b);
     store(out + 32, c);
   }
+  PENSTOCK_SIMD_OP void load_triple(const std::uint8_t* in, Reg& a, Reg& b, Reg& c) {
+    a = load(in);
+    b = load(in + 16);
+    c = load(in + 32);
+  }
+  PENSTOCK_SIMD_OP void store_parts(void* first, void* second, Reg a) {
+    _mm_storel_epi64(static_cast<Reg*>(first), a);
+    _mm_storel_epi64(static_cast<Reg*>(second), _mm_unpackhi_epi64(a, a));
+  }
   PENSTOCK_SIMD_OP Reg pack_in_order(Reg a, Reg b) { return _mm_packus_epi16(a, b); }
 
   PENSTOCK_SIMD_OP Reg zero() { return _mm_setzero_si128(); }
@@ -78,7 +87,7 @@ struct Simd {
 
 }  // namespace
 
-const RowKernels detail::kSse41RowKernels = {horizontal, vertical, halve, yuv_to_rgb};
+const RowKernels detail::kSse41RowKernels = {horizontal, vertical, halve, yuv_to_rgb, rgb_to_yuv};
 
 }  // namespace penstock::kernels
 

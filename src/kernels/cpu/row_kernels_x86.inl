@@ -232,3 +232,5 @@ PENSTOCK_SIMD_TARGET void yuv_to_rgb(const YuvRowPair& rows, const YuvCoefficien
     yuv_blocks<false>(rows, coefficients);
   }
 }
+
+#include "kernels/cpu/rgb_to_yuv_x86.inl"
