@@ -68,14 +68,24 @@ def watch_cupy(cupy: Any) -> None:
     base.__enter__, base.use = noted_enter, noted_use
 
 
+def cupy_on(device: int, call: Callable[[], Any]) -> Any:
+    """Calls while that GPU is current: CuPy's streams are used there."""
+    import cupy
+
+    if cupy.cuda.runtime.getDevice() == device:
+        return call()
+    with cupy.cuda.Device(device):
+        return call()
+
+
 def cupy_use(handle: int, device: int) -> Callable[[], Any]:
-    """A call that makes the stream CuPy's current one."""
+    """A call that makes the stream CuPy's current one, for ``cupy_on`` where there are several GPUs."""
     import cupy
 
     if handle == 1:
         stream = cupy.cuda.Stream.null
     elif hasattr(cupy.cuda.Stream, "from_external"):
-        stream = cupy.cuda.Stream.from_external(_Handle(handle))
+        stream = cupy_on(device, lambda: cupy.cuda.Stream.from_external(_Handle(handle)))
     else:
         stream = cupy.cuda.ExternalStream(handle, device)
     return functools.partial(_cupy_use or type(stream).use, stream)

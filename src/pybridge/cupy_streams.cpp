@@ -1,9 +1,13 @@
 // CuPy's current stream: read by the C function that its module offers to others, set by a stream
-// object of CuPy's, so that its Python side knows too.
+// object of CuPy's, so that its Python side knows too. It sets that of the GPU that is current.
 #include "pybridge/stream_library.hpp"
+
+#include <penstock/device.hpp>
 
 #include <cstring>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace penstock::pybridge {
 namespace {
@@ -12,8 +16,12 @@ constexpr const char* kReadType = "intptr_t (int)";
 
 class CupyStreams final : public StreamLibrary {
  public:
-  CupyStreams(nb::object get, nb::object use, std::intptr_t (*read)(int))
-      : get_(std::move(get)), use_(std::move(use)), read_(read) {}
+  CupyStreams(nb::object get, nb::object use, nb::object on, std::intptr_t (*read)(int))
+      : get_(std::move(get)),
+        use_(std::move(use)),
+        on_(std::move(on)),
+        read_(read),
+        uses_(static_cast<std::size_t>(device_count())) {}
 
   std::uintptr_t current(int device) override {
     const auto handle = read_ != nullptr
@@ -24,18 +32,27 @@ class CupyStreams final : public StreamLibrary {
   }
   // Handles come again, and so do few of them: each is made once.
   void make_current(int device, std::uintptr_t handle) override {
-    nb::object& use = uses_[handle];
+    nb::object& use = uses_[static_cast<std::size_t>(device)][handle];
     if (!use.is_valid()) use = use_(handle, device);
-    use();
+    call(device, use);
   }
   nb::object save(int device) override { return get_(device); }
-  void restore(int, nb::handle saved) override { saved.attr("use")(); }
+  void restore(int device, nb::handle saved) override { call(device, saved.attr("use")); }
 
  private:
+  void call(int device, nb::handle use) {
+    if (uses_.size() == 1) {
+      use();
+    } else {
+      on_(device, use);
+    }
+  }
+
   nb::object get_;
   nb::object use_;
+  nb::object on_;
   std::intptr_t (*read_)(int);
-  std::unordered_map<std::uintptr_t, nb::object> uses_;
+  std::vector<std::unordered_map<std::uintptr_t, nb::object>> uses_;  // of each device
 };
 
 std::intptr_t (*find_read())(int) {
@@ -54,8 +71,9 @@ std::unique_ptr<StreamLibrary> find_cupy_streams(nb::handle module) {
   const nb::object cuda = nb::getattr(module, "cuda", nb::none());
   const nb::object get = nb::getattr(cuda, "get_current_stream", nb::none());
   if (get.is_none()) return nullptr;
-  const nb::object use = nb::module_::import_("penstock._libraries").attr("cupy_use");
-  return std::make_unique<CupyStreams>(get, use, find_read());
+  const nb::object ours = nb::module_::import_("penstock._libraries");
+  return std::make_unique<CupyStreams>(get, ours.attr("cupy_use"), ours.attr("cupy_on"),
+                                       find_read());
 }
 
 }  // namespace penstock::pybridge

@@ -21,22 +21,25 @@ struct Entered {
 
 thread_local std::vector<Entered> entered;
 
+// What is current in each library, on each GPU that is in use, is so again at the end.
 class KeptStreams {
  public:
   KeptStreams() {
     const auto libraries = stream_libraries();
-    if (libraries.empty() || !is_in_use(Device::cuda())) return;
-    for (const auto& library : libraries) {
-      kept_.push_back({library->current(kDevice), library->save(kDevice)});
+    if (libraries.empty()) return;
+    for (int device = 0; device < device_count(); ++device) {
+      if (!is_in_use(Device::cuda(device))) continue;
+      for (const auto& library : libraries) {
+        kept_.push_back({*library, device, library->current(device), library->save(device)});
+      }
     }
   }
   ~KeptStreams() {
     const nb::error_scope raised;  // what the operator raised goes on
-    const auto libraries = stream_libraries();
-    for (std::size_t i = 0; i < kept_.size(); ++i) {
-      if (libraries[i]->is_current(kDevice, kept_[i].handle)) continue;
+    for (const Kept& kept : kept_) {
+      if (kept.library.is_current(kept.device, kept.handle)) continue;
       try {
-        libraries[i]->restore(kDevice, kept_[i].stream);
+        kept.library.restore(kept.device, kept.stream);
       } catch (nb::python_error& error) {
         error.discard_as_unraisable("a stream that was current before an operator was called");
       }
@@ -46,8 +49,9 @@ class KeptStreams {
   KeptStreams& operator=(const KeptStreams&) = delete;
 
  private:
-  static constexpr int kDevice = 0;
   struct Kept {
+    StreamLibrary& library;
+    int device;
     std::uintptr_t handle;
     nb::object stream;
   };

@@ -85,6 +85,14 @@ int sim_contexts() {
                                         [](const auto& device) { return device->has_context; }));
 }
 
+int sim_current_device() {
+  const Lock lock(machine().mutex);
+  const auto& devices = machine().devices;
+  const auto found = std::find_if(devices.begin(), devices.end(),
+                                  [](const auto& device) { return device.get() == current(); });
+  return found == devices.end() ? 0 : static_cast<int>(found - devices.begin());
+}
+
 long sim_pending(int device) {
   const Lock lock(machine().mutex);
   long count = 0;

@@ -34,6 +34,7 @@ SIM_API void sim_set_memory(int device, std::size_t bytes);
 SIM_API std::size_t sim_memory_used(int device);
 /// Devices that have a context.
 SIM_API int sim_contexts();
+SIM_API int sim_current_device();  // of the calling thread
 /// Operations that are queued or running on the device.
 SIM_API long sim_pending(int device);
 /// Operations that a captured graph holds.

@@ -27,22 +27,22 @@ class Library:
         self.pool = {}  # ids of its own streams; another's has its handle for one
         self.reused = 0
 
-    def current(self):
-        return getattr(self._local, "stream", 0)
+    def current(self, device=0):
+        return getattr(self._local, f"stream_{device}", 0)
 
-    def set_current(self, handle):
-        self._local.stream = handle
+    def set_current(self, handle, device=0):
+        setattr(self._local, f"stream_{device}", handle)
 
     def make_stream(self):
         handle = simulated.Stream().handle
         self.pool[handle] = 8 * len(self.pool) + 3
         return handle
 
-    def current_id(self):
-        return self.pool.get(self.current(), self.current())
+    def current_id(self, device):
+        return self.pool.get(self.current(device), self.current(device))
 
-    def set_current_id(self, number):
-        self.set_current({own: handle for handle, own in self.pool.items()}.get(number, number))
+    def set_current_id(self, number, device):
+        self.set_current({own: handle for handle, own in self.pool.items()}.get(number, number), device)
 
     def take(self, stream):
         with self._lock:
@@ -140,12 +140,12 @@ def make_torch(library):
     """The names of PyTorch that Penstock asks."""
     torch, cuda, core = (types.ModuleType(name) for name in ("torch", "torch.cuda", "torch._C"))
     torch.cuda, torch._C, torch.backing = cuda, core, library
-    core._cuda_getCurrentRawStream = lambda device: library.current()
-    core._cuda_getCurrentStream = lambda device: (library.current_id(), device, 1)
+    core._cuda_getCurrentRawStream = library.current
+    core._cuda_getCurrentStream = lambda device: (library.current_id(device), device, 1)
 
     def set_by_id(*, stream_id, device_index, device_type):
-        assert (device_index, device_type) == (0, 1)
-        library.set_current_id(stream_id)
+        assert device_type == 1
+        library.set_current_id(stream_id, device_index)
 
     core._cuda_setStream = set_by_id
     torch.Tensor = make_tensor()
@@ -170,21 +170,26 @@ def make_cupy(library):
     cupy, cuda = types.ModuleType("cupy"), types.ModuleType("cupy.cuda")
     cupy.cuda, cupy.backing, cupy.ndarray = cuda, library, ndarray
 
+    cuda.Device = simulated.on_device
+    cuda.runtime = types.SimpleNamespace(getDevice=simulated.current_device)
+
     class BaseStream:
+        """It is used on the device that is current."""
+
         def __init__(self, ptr):
             self.ptr = ptr
             self._outer = []
 
         def use(self):
-            library.set_current(0 if self.ptr == simulated.LEGACY else self.ptr)
+            library.set_current(0 if self.ptr == simulated.LEGACY else self.ptr, simulated.current_device())
             return self
 
         def __enter__(self):
-            self._outer.append(library.current())
+            self._outer.append(library.current(simulated.current_device()))
             return BaseStream.use(self)
 
         def __exit__(self, *exception):
-            library.set_current(self._outer.pop())
+            library.set_current(self._outer.pop(), simulated.current_device())
 
     class Stream(BaseStream):
         null = BaseStream(0)
@@ -200,7 +205,7 @@ def make_cupy(library):
             return stream
 
     cuda.Stream = Stream
-    cuda.get_current_stream = lambda device=0: BaseStream(library.current())
+    cuda.get_current_stream = lambda device=0: BaseStream(library.current(device))
     return cupy
 
 

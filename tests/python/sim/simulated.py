@@ -42,6 +42,7 @@ set_memory = _own("sim_set_memory", None, _int, _size)
 memory_used = _own("sim_memory_used", _size, _int)
 pending = _own("sim_pending", _long, _int)
 contexts = _own("sim_contexts", _int)
+current_device = _own("sim_current_device", _int)
 seed = _own("sim_seed", None, ctypes.c_ulong)
 pageable_waits = _own("sim_pageable_waits", None, _int)
 
@@ -79,6 +80,17 @@ def fill(stream, address, value, count):
 
 def copy(stream, target, source, count):
     check(raw("cudaMemcpyAsync", target, source, _size(count), _int(4), _handle(stream)))
+
+
+@contextlib.contextmanager
+def on_device(device):
+    """It is the thread's current one as long as the block."""
+    before = current_device()
+    check(raw("cudaSetDevice", _int(device)))
+    try:
+        yield
+    finally:
+        check(raw("cudaSetDevice", _int(before)))
 
 
 @contextlib.contextmanager

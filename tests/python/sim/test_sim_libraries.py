@@ -140,6 +140,40 @@ def test_an_operators_stream_is_the_librarys_current_one(name):
 
 
 @both
+def test_the_other_gpus_streams_are_set_and_given_back(name):
+    """By blocks, runs and direct calls; those of the first are left alone."""
+    program = """
+    first, seen = side_stream(), []
+    with simulated.on_device(1):
+        second = simulated.Stream().handle
+    now = lambda: [lib.backing.current(device) for device in (0, 1)]
+    with first:
+        own = lib.backing.current()
+        with ps.Stream("cuda:1") as s:
+            with ps.Stream("cuda:0") as t:
+                print(now() == [int(t), int(s)])
+            print(now() == [own, int(s)])
+        print(now() == [own, 0], simulated.current_device())
+
+        @ps.operator
+        def enter(x):
+            lib.backing.set_current(second, 1)
+            return 1
+        enter(1)
+        print(now() == [own, 0], simulated.current_device())
+
+        @ps.operator
+        def frames():
+            seen.append(lib.backing.current(1) == ps.current_stream("cuda:1").handle)
+            seen.append(simulated.current_device() == 1)
+            yield 1
+        ps.run(frames() >> enter, device="cuda:1")
+        print(seen, now() == [own, 0])
+    """
+    assert run(program, name) == ["True", "True", "True", "0", "True", "0", "[True,", "True]", "True"]
+
+
+@both
 def test_with_stream_sets_the_library_and_gives_back(name):
     program = """
     outer, s, t = side_stream(), ps.Stream("cuda"), ps.Stream("cuda")
