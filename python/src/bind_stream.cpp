@@ -139,10 +139,8 @@ void bind_stream_class(nb::module_& module) {
           "wrap",
           [](std::uintptr_t handle, nb::handle keep_alive) {
             auto kept = std::make_shared<PyRef>(PyRef::borrow(keep_alive.ptr()));
-            return Stream(order::Stream::wrap(Device::cuda(),
-                                              static_cast<backend::StreamHandle>(handle),
-                                              std::move(kept))
-                              .leak());
+            const Device device = Device::cuda(backend::cuda().stream_device(handle));
+            return Stream(order::Stream::wrap(device, handle, std::move(kept)).leak());
           },
           nb::sig("def wrap(handle: int, keep_alive: typing.Any) -> _StreamImpl"))
       .def_prop_ro("id", &Stream::id)

@@ -136,9 +136,19 @@ class Backend {
   [[nodiscard]] virtual std::uint64_t stream_id(StreamHandle stream) = 0;
   /// True if the calling thread is inside a host task of the stream.
   [[nodiscard]] virtual bool runs_here(StreamHandle stream) = 0;
-  /// The handles of CUDA's legacy and per-thread streams mean those of the device that is current.
   [[nodiscard]] virtual StreamHandle legacy_stream(int device) = 0;
   [[nodiscard]] virtual StreamHandle per_thread_stream(int device) = 0;
+  /// A stream of somebody else's. By CUDA's numbers the legacy and the per-thread stream are those
+  /// of whichever device is current; a handle of ours says which.
+  [[nodiscard]] virtual StreamHandle stream_of(int, std::uintptr_t native) {
+    return static_cast<StreamHandle>(native);
+  }
+  /// The number for others.
+  [[nodiscard]] virtual std::uintptr_t native_stream(StreamHandle stream) {
+    return static_cast<std::uintptr_t>(stream);
+  }
+  /// The device of a stream of somebody else's.
+  [[nodiscard]] virtual int stream_device(std::uintptr_t) { return 0; }
   /// Waits for all that was queued, at most until `deadline_ns`; false if that came first.
   /// Rethrows the stream's first error and clears it; a device fault stays.
   [[nodiscard]] virtual bool sync_stream(StreamHandle stream, std::int64_t deadline_ns) = 0;

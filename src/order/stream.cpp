@@ -4,6 +4,9 @@
 #include "exec/fork.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -17,21 +20,27 @@ constexpr std::size_t kIdleStreams = 64;
 
 std::atomic<std::uint64_t> next_id{1};
 
+struct DriversId {
+  int device;
+  std::uint64_t number;
+  bool operator==(const DriversId&) const = default;
+  struct Hash {
+    std::size_t operator()(const DriversId& id) const {
+      return std::hash<std::uint64_t>{}(id.number ^ static_cast<std::uint64_t>(id.device) << 56);
+    }
+  };
+};
+
 struct Registry {
   SpinLock lock;
-  std::unordered_map<std::uint64_t, Stream*> known;    // of GPUs, by the driver's id
-  std::unordered_map<std::uint64_t, Stream*> lasting;  // of GPUs, by handle
-  std::vector<Stream*> idle;                           // ours, dropped, for reuse
+  std::unordered_map<DriversId, Stream*, DriversId::Hash> known;  // of GPUs
+  std::unordered_map<backend::StreamHandle, Stream*> lasting;     // of GPUs
+  std::vector<Stream*> idle;                                      // ours, dropped, for reuse
 };
 
 Registry& registry() {
   static auto* streams = new Registry;
   return *streams;
-}
-
-// Handles are addresses, or small numbers that mean a stream of each device.
-std::uint64_t lasting_key(Device device, backend::StreamHandle handle) {
-  return static_cast<std::uint64_t>(handle) | static_cast<std::uint64_t>(device.index) << 56;
 }
 
 }  // namespace
@@ -72,7 +81,7 @@ Ref<Stream> Stream::make(Device device, int priority) {
       streams.idle.pop_back();
       stream->reset_refs();
       stream->renew();
-      if (!device.is_cpu()) streams.known[stream->native_id_] = stream;
+      if (!device.is_cpu()) streams.known[{device.index, stream->native_id_}] = stream;
       return Ref<Stream>::adopt(stream);
     }
   }
@@ -83,7 +92,7 @@ Ref<Stream> Stream::make(Device device, int priority) {
     if (device.is_cpu()) return stream;
     stream->native_id_ = backend.stream_id(handle);
     const std::lock_guard guard(streams.lock);
-    streams.known[stream->native_id_] = stream.get();
+    streams.known[{device.index, stream->native_id_}] = stream.get();
     return stream;
   } catch (...) {
     backend.destroy_stream(handle);
@@ -91,20 +100,20 @@ Ref<Stream> Stream::make(Device device, int priority) {
   }
 }
 
-Ref<Stream> Stream::wrap(Device device, backend::StreamHandle handle,
-                         std::shared_ptr<void> keep_alive) {
+Ref<Stream> Stream::wrap(Device device, std::uintptr_t native, std::shared_ptr<void> keep_alive) {
   exec::throw_if_forked("Stream");
   exec::note_caller();
   Registry& streams = registry();
+  backend::Backend& backend = backend::of(device);
+  const backend::StreamHandle handle = backend.stream_of(device.index, native);
   if (!device.is_cpu()) {
     const std::lock_guard guard(streams.lock);
-    const auto found = streams.lasting.find(lasting_key(device, handle));
+    const auto found = streams.lasting.find(handle);
     if (found != streams.lasting.end()) return Ref<Stream>::share(found->second);
   }
-  backend::Backend& backend = backend::of(device);
   const std::uint64_t native_id = backend.stream_id(handle);
   const std::lock_guard guard(streams.lock);
-  Stream*& known = streams.known[native_id];
+  Stream*& known = streams.known[{device.index, native_id}];
   if (known != nullptr && known->try_retain()) return Ref<Stream>::adopt(known);
   auto stream = Ref<Stream>::adopt(new Stream(device, handle, 0, true));
   stream->native_id_ = native_id;
@@ -123,7 +132,7 @@ void Stream::make_lasting() {
 void Stream::last() {
   if (is_lasting_.exchange(true)) return;
   retain();
-  registry().lasting[lasting_key(device_, handle_)] = this;
+  registry().lasting[handle_] = this;
 }
 
 void Stream::dispose() {
@@ -155,7 +164,7 @@ void Stream::dispose() {
 void Stream::forget() {
   Registry& streams = registry();
   const std::lock_guard guard(streams.lock);
-  const auto found = streams.known.find(native_id_);
+  const auto found = streams.known.find({device_.index, native_id_});
   if (found != streams.known.end() && found->second == this) streams.known.erase(found);
 }
 

@@ -17,7 +17,7 @@ class Stream : public RefCounted<Stream> {
   [[nodiscard]] static Ref<Stream> make(Device device, int priority = 0);
   /// A stream that somebody else made. The same native stream, told by the driver's id, is the same
   /// object while one lives. `keep_alive` goes when the object goes.
-  [[nodiscard]] static Ref<Stream> wrap(Device device, backend::StreamHandle handle,
+  [[nodiscard]] static Ref<Stream> wrap(Device device, std::uintptr_t native,
                                         std::shared_ptr<void> keep_alive = {});
   /// Somebody else's that is never destroyed: kept, and found by its handle from now on. The legacy
   /// stream is one.
@@ -26,6 +26,8 @@ class Stream : public RefCounted<Stream> {
 
   [[nodiscard]] Device device() const { return device_; }
   [[nodiscard]] backend::StreamHandle handle() const { return handle_; }
+  /// The handle as other libraries have it.
+  [[nodiscard]] std::uintptr_t native() const { return backend_->native_stream(handle_); }
   /// Never used twice, unlike handles.
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] Slot& slot() const { return *slot_; }

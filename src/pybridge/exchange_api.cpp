@@ -117,7 +117,7 @@ int work_stream(dlpack::DeviceType type, std::int32_t index, void** out) {
   if (type != dlpack::kCuda) return 0;
   return guarded([&] {
     if (const order::Stream* current = current_stream(Device::cuda(index))) {
-      *out = reinterpret_cast<void*>(current->handle());
+      *out = reinterpret_cast<void*>(current->native());
     }
   });
 }

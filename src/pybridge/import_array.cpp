@@ -244,9 +244,8 @@ std::optional<Tensor> import_cuda_array(nb::handle object, const Layout& layout,
       (integer(kWhere, "version", item(interface, "version")) < 3 || uses_legacy_stream());
   Ref<order::Stream> producer;
   if (handle > 0 || is_unsaid) {
-    producer =
-        order::Stream::wrap(described.array.device,
-                            static_cast<backend::StreamHandle>(is_unsaid ? kLegacyHandle : handle));
+    producer = order::Stream::wrap(described.array.device,
+                                   is_unsaid ? kLegacyHandle : static_cast<std::uintptr_t>(handle));
   }
   return wrap(kWhere, described.array, keep_object(object, on_release), layout, producer.get());
 }
@@ -352,8 +351,7 @@ std::optional<Tensor> import_gpu_mat(nb::handle object, const Layout& layout,
   described.array.strides = described.strides.data();
   described.array.data = address(kWhere, "cudaPtr()", pointer());
   described.array.device = gpu_of(kWhere, described.array.data);
-  const auto producer = order::Stream::wrap(described.array.device,
-                                            static_cast<backend::StreamHandle>(kLegacyHandle));
+  const auto producer = order::Stream::wrap(described.array.device, kLegacyHandle);
   return wrap(kWhere, described.array, keep_object(object, on_release), layout, producer.get());
 }
 

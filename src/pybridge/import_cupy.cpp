@@ -45,9 +45,9 @@ Dtype dtype_of(nb::handle object) {
 }
 
 Ref<order::Stream> producer_of(Device device) {
-  const auto handle = static_cast<backend::StreamHandle>(current_cupy_stream(device.index));
+  const std::uintptr_t handle = current_cupy_stream(device.index);
   order::Stream* current = current_stream(device);
-  if (current != nullptr && current->handle() == handle) return Ref<order::Stream>::share(current);
+  if (current != nullptr && current->native() == handle) return Ref<order::Stream>::share(current);
   return order::Stream::wrap(device, handle);
 }
 

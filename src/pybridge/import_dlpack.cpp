@@ -153,7 +153,7 @@ Answer ask(nb::handle method, const std::optional<SaidDevice>& said, PyRef& refu
     answer.ready_on = Ref<order::Stream>::share(&own);
     keywords = nb::dict();
     keywords.update(names().max_version_keyword);
-    keywords["stream"] = static_cast<std::uintptr_t>(own.handle());
+    keywords["stream"] = own.native();
   }
   PyObject* capsule = PyObject_Call(method.ptr(), names().no_arguments.ptr(), keywords.ptr());
   if (capsule == nullptr && PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
@@ -161,8 +161,7 @@ Answer ask(nb::handle method, const std::optional<SaidDevice>& said, PyRef& refu
     capsule = PyObject_CallNoArgs(method.ptr());
     // Without a stream it is ready on the legacy one.
     if (is_gpu) {
-      answer.ready_on =
-          order::Stream::wrap(device, static_cast<backend::StreamHandle>(kLegacyHandle));
+      answer.ready_on = order::Stream::wrap(device, kLegacyHandle);
     }
   }
   if (capsule == nullptr) {
@@ -180,18 +179,16 @@ Ref<order::Stream> work_stream(const TypeTraits& type, const dlpack::DeviceRecor
   const Device device = Device::cuda(where.device_id);
   order::Stream* current = current_stream(device);
   if (StreamLibrary* torch = type.is_torch ? torch_streams() : nullptr; torch != nullptr) {
-    const bool is_own =
-        current != nullptr &&
-        torch->is_current(device.index, static_cast<std::uintptr_t>(current->handle()));
+    const bool is_own = current != nullptr && torch->is_current(device.index, current->native());
     return is_own ? Ref<order::Stream>::share(current) : current_stream_of(*torch, device);
   }
   void* handle = nullptr;
   if (type.exchange->current_work_stream(dlpack::kCuda, where.device_id, &handle) != 0) {
     throw nb::python_error();
   }
-  const auto native = static_cast<backend::StreamHandle>(
-      handle == nullptr ? kLegacyHandle : reinterpret_cast<std::uintptr_t>(handle));
-  if (current != nullptr && current->handle() == native) return Ref<order::Stream>::share(current);
+  const std::uintptr_t native =
+      handle == nullptr ? kLegacyHandle : reinterpret_cast<std::uintptr_t>(handle);
+  if (current != nullptr && current->native() == native) return Ref<order::Stream>::share(current);
   return order::Stream::wrap(device, native);
 }
 

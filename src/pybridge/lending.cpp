@@ -10,9 +10,7 @@
 namespace penstock::pybridge {
 namespace {
 
-std::uintptr_t handle_of(const order::Stream& stream) {
-  return static_cast<std::uintptr_t>(stream.handle());
-}
+std::uintptr_t handle_of(const order::Stream& stream) { return stream.native(); }
 
 // The checker takes it for a read: what another library writes is its user's affair.
 void lend_on(TensorData& tensor, order::Stream& stream) {
@@ -37,7 +35,7 @@ void lend(const Tensor& tensor, std::uintptr_t handle) {
     lend_on(data, *current);
     return;
   }
-  lend_on(data, *order::Stream::wrap(data.device, static_cast<backend::StreamHandle>(handle)));
+  lend_on(data, *order::Stream::wrap(data.device, handle));
 }
 
 void lend_to_current(const Tensor& tensor) {
@@ -91,7 +89,7 @@ nb::dict cuda_array_interface(const Tensor& tensor) {
     tensor.impl().block->wait_on(own, false);
     ready = own.handle();
   }
-  interface["stream"] = static_cast<std::uintptr_t>(ready);
+  interface["stream"] = backend::of(device).native_stream(ready);
   lend_to_current(tensor);
   if (stream_libraries().empty()) lend_unordered(tensor);
   return interface;

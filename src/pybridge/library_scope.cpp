@@ -19,12 +19,10 @@ thread_local std::vector<Ref<order::Stream>> entered;
 Ref<order::Stream> stream_of(Device device, std::uintptr_t handle, nb::handle owner = {}) {
   std::shared_ptr<void> keep;
   if (owner.is_valid()) keep = std::make_shared<PyRef>(PyRef::borrow(owner.ptr()));
-  return order::Stream::wrap(device, static_cast<backend::StreamHandle>(handle), std::move(keep));
+  return order::Stream::wrap(device, handle, std::move(keep));
 }
 
-std::uintptr_t handle_of(const order::Stream& stream) {
-  return static_cast<std::uintptr_t>(stream.handle());
-}
+std::uintptr_t handle_of(const order::Stream& stream) { return stream.native(); }
 
 void follow(order::Stream& own, order::Stream& other) {
   if (const auto mark = other.mark()) own.wait(*mark);
@@ -42,11 +40,12 @@ bool is_in_use(Device device) {
   return true;
 }
 
-bool follow_libraries(order::Stream& own) {
-  const Device device = own.device();
+bool follow_libraries(order::Stream& own) { return follow_libraries(own, own.device()); }
+
+bool follow_libraries(order::Stream& own, Device device) {
   bool has_others = false;
   for (const auto& library : stream_libraries()) {
-    if (library->is_current(device.index, handle_of(own))) continue;
+    if (device == own.device() && library->is_current(device.index, handle_of(own))) continue;
     follow(own, *current_stream_of(*library, device));
     has_others = true;
   }
@@ -103,12 +102,13 @@ void LibraryScope::note_entered(std::uintptr_t handle, nb::handle owner) {
   order::Stream& own = innermost->own_;
   if (handle == 0) handle = kLegacyHandle;
   if (handle == handle_of(own)) return;
-  innermost->add_entered(stream_of(own.device(), handle, owner));
+  const int device = own.backend().stream_device(handle);
+  innermost->add_entered(stream_of(Device::cuda(device), handle, owner));
 }
 
 void LibraryScope::note_entered(order::Stream& stream) {
   if (innermost == nullptr || &stream == &innermost->own_) return;
-  if (stream.device() != innermost->own_.device()) return;
+  if (stream.device().is_cpu()) return;
   innermost->add_entered(Ref<order::Stream>::share(&stream));
 }
 

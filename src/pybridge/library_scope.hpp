@@ -38,8 +38,10 @@ class LibraryScope {
 
 /// Somebody in this process works on the device. No call once it is so.
 [[nodiscard]] bool is_in_use(Device device);
-/// Makes the stream wait for what the libraries' current streams have been given on this thread.
+/// Makes the stream wait for what the libraries' current streams, those of its device if none is
+/// named, have been given on this thread; true if there were others than itself.
 bool follow_libraries(order::Stream& own);
+bool follow_libraries(order::Stream& own, Device device);
 /// Makes the libraries' current streams on this thread wait for the point.
 void lead_libraries(Device device, order::Point point);
 /// After a call that queued work where the program named no stream, and so can't order it itself:

@@ -4,6 +4,7 @@
 #include "pybridge/body_scope.hpp"
 #include "pybridge/compute_body.hpp"
 #include "pybridge/current.hpp"
+#include "pybridge/elsewhere.hpp"
 #include "pybridge/failure.hpp"
 #include "pybridge/graph_lane.hpp"
 #include "pybridge/importer.hpp"
@@ -104,13 +105,20 @@ void PythonBody::call_on_device(graph::Activation& activation) {
     return;
   }
   std::optional<LibraryScope> scope;
-  if (is_in_use(device)) scope.emplace(runner_->stream());
+  Elsewhere elsewhere(device);
+  for (const graph::MessageRef& input : activation.all()) {
+    if (input) elsewhere.add(*input);
+  }
+  if (is_in_use(device) || !elsewhere.is_empty()) scope.emplace(runner_->stream());
+  if (!elsewhere.is_empty()) elsewhere.lead(runner_->stream());
   call(activation);
-  if (!scope && !is_in_use(device)) return;
+  for (const graph::Staged& staged : activation.outputs) elsewhere.add(*staged.message);
+  if (!scope && !is_in_use(device) && elsewhere.is_empty()) return;
   order::Stream& own = runner_->stream();
   // The first body that uses the device finds the libraries on streams of their own.
   const bool has_others = scope ? scope->join() : follow_libraries(own);
-  bool is_borrowed = has_others;
+  elsewhere.follow(own);
+  bool is_borrowed = has_others || !elsewhere.is_empty();
   for (const graph::MessageRef& input : activation.all()) {
     if (!input || input->ready.mark == 0) continue;
     is_borrowed = is_borrowed || input->is_borrowed || input->ready.slot != own.slot().index();

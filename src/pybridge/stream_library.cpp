@@ -33,8 +33,7 @@ Libraries& all() {
 }  // namespace
 
 Ref<order::Stream> current_stream_of(StreamLibrary& library, Device device) {
-  const auto handle = static_cast<backend::StreamHandle>(library.current(device.index));
-  auto stream = order::Stream::wrap(device, handle);
+  auto stream = order::Stream::wrap(device, library.current(device.index));
   if (!stream->is_lasting() && library.lasts(device.index)) stream->make_lasting();
   return stream;
 }

@@ -237,7 +237,7 @@ void RunState::on_end(std::function<void()> call) {
 Ref<order::Stream> RunState::stream_for(const Node& node, int instance) {
   Ref<order::Stream> stream = find_stream(node, instance);
   if (!options_.device.is_cpu()) {
-    trace::name_stream(static_cast<std::uintptr_t>(stream->handle()), node.planned().name);
+    trace::name_stream(stream->native(), node.planned().name);
   }
   return stream;
 }

@@ -131,6 +131,16 @@ void copy_on_device(TensorData& source, TensorData& target, order::Stream& strea
   note_operands(stream, operands, tag("copy_to"), position);
 }
 
+// A GPU's copy engines reach memory of ours on another one only where that is allowed.
+bool can_reach(Device device, Device peer) {
+  try {
+    backend::of(device).enable_peer_access(device.index, peer.index);
+    return true;
+  } catch (const DeviceError&) {
+    return false;
+  }
+}
+
 void check_same(const TensorData& source, const TensorData& target) {
   if (target.readonly) throw_error<TensorError>("copy_to: the target is read-only");
   if (!std::ranges::equal(source.shape(), target.shape())) {
@@ -161,8 +171,15 @@ void copy_elements(const Tensor& source, const Tensor& target, order::Stream* st
     const Device device = target.device().is_cpu() ? source.device() : target.device();
     order::Stream& on =
         stream != nullptr && stream->device() == device ? *stream : working_stream(device);
-    if (source.device() == target.device() &&
-        order::check::overlaps(source.impl().range(), target.impl().range())) {
+    const bool are_both_gpus = !source.device().is_cpu() && !target.device().is_cpu();
+    if (are_both_gpus && source.device() != target.device() &&
+        !(can_reach(target.device(), source.device()) &&
+          can_reach(source.device(), target.device()))) {
+      const Tensor between = packed_like(source, Device::cpu(), nullptr);
+      copy_elements(source, between, nullptr);
+      copy_elements(between, target, stream);
+    } else if (source.device() == target.device() &&
+               order::check::overlaps(source.impl().range(), target.impl().range())) {
       const Tensor between = packed_like(source, device, &on);
       copy_on_device(source.impl(), between.impl(), on);
       copy_on_device(between.impl(), target.impl(), on);

@@ -88,7 +88,7 @@ std::optional<Stream> Stream::current(Device device) {
 
 std::uint64_t Stream::id() const { return impl_->id(); }
 std::uintptr_t Stream::handle() const {
-  return device().is_cpu() ? kHostHandles + id() : static_cast<std::uintptr_t>(impl_->handle());
+  return device().is_cpu() ? kHostHandles + id() : impl_->native();
 }
 Device Stream::device() const { return impl_->device(); }
 

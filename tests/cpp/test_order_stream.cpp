@@ -56,11 +56,12 @@ TEST_CASE("order stream: a dropped one is used again when idle, with a new id") 
 
 TEST_CASE("order stream: a foreign one is found by the driver's id, whatever its handle") {
   const StreamHandle handle = host().create_stream(0, 0);
+  const auto native = std::uintptr_t(handle);
   {
     auto kept = std::make_shared<int>(0);
-    const auto first = order::Stream::wrap(Device::cpu(), handle, kept);
+    const auto first = order::Stream::wrap(Device::cpu(), native, kept);
     CHECK(first->is_foreign());
-    const auto again = order::Stream::wrap(Device::cpu(), handle);
+    const auto again = order::Stream::wrap(Device::cpu(), native);
     CHECK(first == again);
     CHECK(kept.use_count() == 2);
 
@@ -80,8 +81,8 @@ TEST_CASE("order stream: a foreign one is found by the driver's id, whatever its
     CHECK(seen == 1);
     CHECK(kept.use_count() == 2);
   }
-  const std::uint64_t old_id = order::Stream::wrap(Device::cpu(), handle)->id();
-  CHECK(order::Stream::wrap(Device::cpu(), handle)->id() > old_id);
+  const std::uint64_t old_id = order::Stream::wrap(Device::cpu(), native)->id();
+  CHECK(order::Stream::wrap(Device::cpu(), native)->id() > old_id);
   host().destroy_stream(handle);
 
   // Found and dropped by many threads at once.
@@ -91,8 +92,8 @@ TEST_CASE("order stream: a foreign one is found by the driver's id, whatever its
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < scaled(2000); ++i) {
-        const auto one = order::Stream::wrap(Device::cpu(), shared);
-        const auto two = order::Stream::wrap(Device::cpu(), shared);
+        const auto one = order::Stream::wrap(Device::cpu(), std::uintptr_t(shared));
+        const auto two = order::Stream::wrap(Device::cpu(), std::uintptr_t(shared));
         if (one != two || one->handle() != shared) ++wrong;
         static_cast<void>(one->use());
       }

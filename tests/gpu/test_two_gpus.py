@@ -142,7 +142,7 @@ def test_there_and_back(device):
 
     @ps.operator
     def back(x):
-        return ps.as_tensor(x).to(device)
+        return ps.as_tensor(x).copy().to(device)  # from memory of our own, too
 
     ps.run(source(slow, device) >> there >> later >> back >> sink(check, 7), device=device, streams="per_operator")
     check.settle()
@@ -208,9 +208,43 @@ def test_blocks_and_calls_leave_what_was_current(device):
 
 
 @BOTH
+@pytest.mark.parametrize("keep", [lambda x: x, lambda x: {"x": x}, lambda x: [(1, x)]], ids=["itself", "dict", "list"])
+def test_pytorchs_arrays_of_the_other(device, keep):
+    """Made, changed and read by PyTorch on its current stream there; the operators work on this one."""
+    target = SECOND if device == FIRST else FIRST
+    check = Check(target)
+
+    def found(x):
+        while isinstance(x, (list, dict, tuple)):
+            x = x["x"] if isinstance(x, dict) else x[-1]
+        return x
+
+    @ps.operator
+    def over(x):
+        return keep(x.to(target, non_blocking=True))
+
+    @ps.operator
+    def changed(x):
+        import torch
+
+        with torch.cuda.device(target):
+            torch.cuda._sleep(work.SLOW)
+            return keep(found(x) + 3)
+
+    @ps.operator
+    def look(x):
+        check.look(found(x), value_of(ps.message().origin.number) + 3)
+
+    ps.run(source(slow, device) >> over >> changed >> look, device=device, streams="per_operator")
+    check.settle()
+
+
+@BOTH
 def test_tensors_of_each(device):
     tensor = ps.zeros((1000,), "int32", device=device)
     assert tensor.device == device
+    assert not tensor.cpu().numpy().any()
+    assert (tensor.copy().torch() == 0).all()
     assert tensor.torch().device == ps.as_tensor(slow(3, device)).torch().device
     assert (ps.as_tensor(slow(3, device)).cpu().numpy() == 3).all()
     assert {str(gpu) for gpu in ps.devices()} >= {FIRST, SECOND}

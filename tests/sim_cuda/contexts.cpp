@@ -231,7 +231,7 @@ cudaError_t cudaSetDevice(int index) {
 cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   SIM_RUNTIME({
     if (device_at(device) == nullptr || device_at(peer) == nullptr) return cudaErrorInvalidDevice;
-    *can = device != peer ? 1 : 0;
+    *can = device != peer && machine().has_peers ? 1 : 0;
     return cudaSuccess;
   });
 }
@@ -264,6 +264,14 @@ const char* cudaGetErrorString(cudaError_t error) { return text_of(error).text; 
 CUresult cuCtxGetCurrent(CUcontext* context) {
   SIM_DRIVER({
     *context = reinterpret_cast<CUcontext>(current());
+    return cudaSuccess;
+  });
+}
+
+CUresult cuCtxGetDevice(CUdevice* device) {
+  SIM_DRIVER({
+    if (contexts.empty()) return cudaErrorDeviceUninitialized;
+    *device = contexts.back()->index;
     return cudaSuccess;
   });
 }

@@ -85,12 +85,15 @@ int sim_contexts() {
                                         [](const auto& device) { return device->has_context; }));
 }
 
+void sim_set_peers(int has_peers) {
+  const Lock lock(machine().mutex);
+  machine().has_peers = has_peers != 0;
+}
+
 int sim_current_device() {
   const Lock lock(machine().mutex);
-  const auto& devices = machine().devices;
-  const auto found = std::find_if(devices.begin(), devices.end(),
-                                  [](const auto& device) { return device.get() == current(); });
-  return found == devices.end() ? 0 : static_cast<int>(found - devices.begin());
+  const Device* device = current();
+  return device == nullptr ? 0 : device->index;
 }
 
 long sim_pending(int device) {

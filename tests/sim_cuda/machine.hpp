@@ -126,12 +126,14 @@ struct Range {
   Device* device = nullptr;
   std::shared_ptr<Physical> physical;  // of a mapping
   bool is_accessible = true;
+  std::vector<int> users;  // of a mapping: the devices that it is accessible to
 };
 
 struct Machine {
   Machine();
 
   std::mutex mutex;
+  bool has_peers = true;
   std::vector<std::unique_ptr<Device>> devices;
   Handles<Stream> streams;
   Handles<Event> events;

@@ -169,13 +169,13 @@ CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t offset,
     const auto type = device != nullptr ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
     machine().ranges.emplace(
         address,
-        Range{bytes, type, false, device != nullptr ? device : current(), physical, false});
+        Range{bytes, type, false, device != nullptr ? device : current(), physical, false, {}});
     return cudaSuccess;
   });
 }
 
-CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc*,
-                        std::size_t) {
+CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* users,
+                        std::size_t count) {
   SIM_DRIVER({
     if (const cudaError_t status = check_context()) return status;
     const auto found = machine().ranges.find(address);
@@ -184,6 +184,12 @@ CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAcces
     }
     mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE);
     found->second.is_accessible = true;
+    found->second.users.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (users[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE) {
+        found->second.users.push_back(users[i].location.id);
+      }
+    }
     return cudaSuccess;
   });
 }

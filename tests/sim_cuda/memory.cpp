@@ -33,13 +33,19 @@ bool is_reserved(std::uintptr_t address) {
   return address - found->first < found->second;
 }
 
+bool is_usable_by(const Device& device, const Range& range) {
+  const auto& users = range.users;
+  const bool is_user = std::find(users.begin(), users.end(), device.index) != users.end();
+  return range.is_accessible && (users.empty() || is_user);
+}
+
 // Pieces that are mapped side by side count as one.
-bool is_usable(std::uintptr_t address, std::size_t bytes) {
+bool is_usable(const Device& device, std::uintptr_t address, std::size_t bytes) {
   auto& ranges = machine().ranges;
   auto found = ranges.upper_bound(address);
   if (found == ranges.begin()) return false;
   --found;
-  while (found != ranges.end() && found->first <= address && found->second.is_accessible) {
+  while (found != ranges.end() && found->first <= address && is_usable_by(device, found->second)) {
     const std::size_t left =
         found->second.bytes - std::min(found->second.bytes, address - found->first);
     if (left == 0) return false;
@@ -53,10 +59,10 @@ bool is_usable(std::uintptr_t address, std::size_t bytes) {
 
 // Memory of CUDA's must be there now; other addresses are pageable memory, of which it knows
 // nothing.
-bool may_be_used(const void* address, std::size_t bytes) {
+bool may_be_used(const Device& device, const void* address, std::size_t bytes) {
   const std::uintptr_t begin = number_of(address);
   if (range_of(begin) == nullptr && !is_reserved(begin)) return true;
-  return is_usable(begin, bytes);
+  return is_usable(device, begin, bytes);
 }
 
 bool is_pageable(const void* address) { return range_of(number_of(address)) == nullptr; }
@@ -64,7 +70,7 @@ bool is_pageable(const void* address) { return range_of(number_of(address)) == n
 // Memory that went before the operation came to it: the kernel would have read an illegal address.
 bool is_there(Device& device, const void* address, std::size_t bytes) {
   const Lock lock(machine().mutex);
-  if (may_be_used(address, bytes)) return true;
+  if (may_be_used(device, address, bytes)) return true;
   if (device.fault == cudaSuccess) device.fault = cudaErrorIllegalAddress;
   return false;
 }
@@ -130,8 +136,8 @@ cudaError_t copy(Lock& lock, const Rows& rows, cudaMemcpyKind kind, cudaStream_t
   if (const cudaError_t status = find_stream(handle, stream)) return status;
   if (kind != cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
   if (rows.width == 0 || rows.height == 0) return cudaSuccess;
-  if (!may_be_used(rows.target, rows.target_bytes()) ||
-      !may_be_used(rows.source, rows.source_bytes())) {
+  if (!may_be_used(*stream->device, rows.target, rows.target_bytes()) ||
+      !may_be_used(*stream->device, rows.source, rows.source_bytes())) {
     return cudaErrorInvalidValue;
   }
   const bool to_pageable = is_pageable(rows.target);
@@ -234,7 +240,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, std::size_t bytes, cudaStre
     if (range == nullptr || range != range_of(number_of(target) + bytes - 1)) {
       return cudaErrorInvalidValue;
     }
-    if (!range->is_accessible) return cudaErrorInvalidValue;
+    if (!is_usable_by(*stream->device, *range)) return cudaErrorInvalidValue;
     return enqueue(stream, [=, device = stream->device] {
       if (is_there(*device, target, bytes)) std::memset(target, value, bytes);
     });

@@ -34,6 +34,8 @@ SIM_API void sim_set_memory(int device, std::size_t bytes);
 SIM_API std::size_t sim_memory_used(int device);
 /// Devices that have a context.
 SIM_API int sim_contexts();
+/// Whether a GPU can use another's memory. At first it can.
+SIM_API void sim_set_peers(int has_peers);
 SIM_API int sim_current_device();  // of the calling thread
 /// Operations that are queued or running on the device.
 SIM_API long sim_pending(int device);

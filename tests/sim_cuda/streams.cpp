@@ -107,6 +107,15 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   SIM_RUNTIME({ return query_stream(stream, true); });
 }
 
+CUresult cuStreamGetCtx(CUstream handle, CUcontext* context) {
+  SIM_DRIVER({
+    std::shared_ptr<Stream> stream;
+    if (const cudaError_t status = find_stream(handle, stream)) return status;
+    *context = reinterpret_cast<CUcontext>(stream->device);
+    return cudaSuccess;
+  });
+}
+
 CUresult cuStreamQuery(CUstream stream) {
   SIM_DRIVER({ return query_stream(stream, false); });
 }

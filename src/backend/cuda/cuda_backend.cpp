@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <thread>
 
 namespace penstock::backend {
@@ -21,14 +23,40 @@ using namespace cuda_detail;
 constexpr std::int64_t kSpinNs = 50'000;
 constexpr std::int64_t kSleepNs = 50'000;
 
-// CUDA takes a null stream for the legacy one: an empty handle must not get that far.
-cudaStream_t native(StreamHandle stream) {
-  if (stream == StreamHandle::none) [[unlikely]] {
-    static_cast<void>(driver());
-    throw StreamError("cuda: an empty stream handle; take one of create_stream()");
-  }
-  return reinterpret_cast<cudaStream_t>(stream);
+// Handles are CUDA's own: addresses, or small numbers for the legacy and the per-thread stream of
+// the device that is current. With those goes their device.
+constexpr std::uintptr_t kNumbers = 1 << 16;
+constexpr unsigned kNumberBits = 8;
+
+bool is_number(std::uintptr_t handle) { return handle < kNumbers; }
+StreamHandle numbered(int device, std::uintptr_t number) {
+  check_device(device);
+  return static_cast<StreamHandle>(static_cast<std::uintptr_t>(device) << kNumberBits | number);
 }
+
+// As CUDA takes it, while this lives.
+class NativeStream {
+ public:
+  explicit NativeStream(StreamHandle stream) {
+    auto value = static_cast<std::uintptr_t>(stream);
+    if (is_number(value)) [[unlikely]] {
+      // CUDA takes a null stream for the legacy one: an empty handle must not get that far.
+      if (stream == StreamHandle::none) {
+        static_cast<void>(driver());
+        throw StreamError("cuda: an empty stream handle; take one of create_stream()");
+      }
+      device_.emplace(static_cast<int>(value >> kNumberBits));
+      value &= (1U << kNumberBits) - 1;
+    }
+    stream_ = reinterpret_cast<cudaStream_t>(value);
+  }
+  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor)
+
+ private:
+  std::optional<ContextScope> device_;
+  cudaStream_t stream_ = nullptr;
+};
+
 cudaEvent_t native(EventHandle event) { return reinterpret_cast<cudaEvent_t>(event); }
 
 // CUDA has no wait with a deadline.
@@ -104,23 +132,32 @@ class CudaBackend final : public Backend {
     CUDA_TRY(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, priority));
     return static_cast<StreamHandle>(reinterpret_cast<std::uintptr_t>(stream));
   }
-  void destroy_stream(StreamHandle stream) override { CUDA_TRY(cudaStreamDestroy(native(stream))); }
+  void destroy_stream(StreamHandle stream) override {
+    CUDA_TRY(cudaStreamDestroy(NativeStream(stream)));
+  }
   std::uint64_t stream_id(StreamHandle stream) override {
     unsigned long long id = 0;
-    CUDA_TRY(cudaStreamGetId(native(stream), &id));
+    CUDA_TRY(cudaStreamGetId(NativeStream(stream), &id));
     return id;
   }
   bool runs_here(StreamHandle) override { return false; }
   StreamHandle legacy_stream(int device) override {
-    check_device(device);
-    return static_cast<StreamHandle>(reinterpret_cast<std::uintptr_t>(cudaStreamLegacy));
+    return numbered(device, reinterpret_cast<std::uintptr_t>(cudaStreamLegacy));
   }
   StreamHandle per_thread_stream(int device) override {
-    check_device(device);
-    return static_cast<StreamHandle>(reinterpret_cast<std::uintptr_t>(cudaStreamPerThread));
+    return numbered(device, reinterpret_cast<std::uintptr_t>(cudaStreamPerThread));
   }
+  StreamHandle stream_of(int device, std::uintptr_t native) override {
+    return is_number(native) && native != 0 ? numbered(device, native)
+                                            : static_cast<StreamHandle>(native);
+  }
+  std::uintptr_t native_stream(StreamHandle stream) override {
+    const auto value = static_cast<std::uintptr_t>(stream);
+    return is_number(value) ? value & ((1U << kNumberBits) - 1) : value;
+  }
+  int stream_device(std::uintptr_t native) override;
   bool sync_stream(StreamHandle stream, std::int64_t deadline_ns) override {
-    const auto native_stream = native(stream);
+    const NativeStream native_stream(stream);
     const RelaxedScope relaxed;
     return poll(deadline_ns,
                 [&] { return is_done(driver().cuStreamQuery(native_stream), "cuStreamQuery"); });
@@ -136,14 +173,14 @@ class CudaBackend final : public Backend {
   }
   void destroy_event(EventHandle event) override { CUDA_TRY(cudaEventDestroy(native(event))); }
   void record(EventHandle event, StreamHandle stream) override {
-    CUDA_TRY(cudaEventRecord(native(event), native(stream)));
+    CUDA_TRY(cudaEventRecord(native(event), NativeStream(stream)));
   }
   void record_context(EventHandle event, int device) override {
     CUcontext context = primary_context(device);
     CUDA_TRY(driver().cuCtxRecordEvent(context, native(event)));
   }
   void wait(StreamHandle stream, EventHandle event) override {
-    CUDA_TRY(cudaStreamWaitEvent(native(stream), native(event), 0));
+    CUDA_TRY(cudaStreamWaitEvent(NativeStream(stream), native(event), 0));
   }
   bool query(EventHandle event) override {
     const RelaxedScope relaxed;
@@ -170,16 +207,16 @@ class CudaBackend final : public Backend {
   }
 
   void copy(void* target, const void* source, std::size_t bytes, StreamHandle stream) override {
-    CUDA_TRY(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDefault, native(stream)));
+    CUDA_TRY(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDefault, NativeStream(stream)));
   }
   void copy_rows(void* target, std::size_t target_pitch, const void* source,
                  std::size_t source_pitch, std::size_t row_bytes, std::size_t rows,
                  StreamHandle stream) override {
     CUDA_TRY(cudaMemcpy2DAsync(target, target_pitch, source, source_pitch, row_bytes, rows,
-                               cudaMemcpyDefault, native(stream)));
+                               cudaMemcpyDefault, NativeStream(stream)));
   }
   void fill(void* target, std::uint8_t value, std::size_t bytes, StreamHandle stream) override {
-    CUDA_TRY(cudaMemsetAsync(target, value, bytes, native(stream)));
+    CUDA_TRY(cudaMemsetAsync(target, value, bytes, NativeStream(stream)));
   }
   void launch(StreamHandle, std::unique_ptr<HostTask>) override {
     static_cast<void>(driver());
@@ -196,7 +233,7 @@ class CudaBackend final : public Backend {
   }
   bool is_capturing(StreamHandle stream) override {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    const cudaError_t answer = cudaStreamIsCapturing(native(stream), &status);
+    const cudaError_t answer = cudaStreamIsCapturing(NativeStream(stream), &status);
     if (answer == cudaErrorStreamCaptureImplicit) {
       // The legacy stream while a blocking stream is captured: it can't be used either.
       static_cast<void>(cudaGetLastError());
@@ -228,6 +265,24 @@ AddressInfo CudaBackend::address_info(const void* address) {
   if (is_managed != 0) return {MemoryKind::managed, Device::cuda(device)};
   if (type == CU_MEMORYTYPE_HOST) return {MemoryKind::pinned, Device::cpu()};
   return {MemoryKind::device, Device::cuda(device)};
+}
+
+// Of a number that of the current device, as CUDA has it.
+int CudaBackend::stream_device(std::uintptr_t native) {
+  if (device_count() < 2) return 0;
+  CUcontext context = nullptr;
+  if (is_number(native)) {
+    CUDA_TRY(driver().cuCtxGetCurrent(&context));
+  } else {
+    CUDA_TRY(driver().cuStreamGetCtx(reinterpret_cast<CUstream>(native), &context));
+  }
+  if (context == nullptr) return 0;
+  CUdevice device = 0;
+  CUDA_TRY(driver().cuCtxPushCurrent(context));
+  const CUresult status = driver().cuCtxGetDevice(&device);
+  static_cast<void>(driver().cuCtxPopCurrent(&context));
+  check(status, "cuCtxGetDevice");
+  return device;
 }
 
 }  // namespace

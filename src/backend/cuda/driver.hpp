@@ -26,6 +26,7 @@ struct Place {
 // What is not in the runtime, or costs more there, or would make a context.
 #define PENSTOCK_DRIVER_FUNCTIONS(X)        \
   X(cuCtxGetCurrent)                        \
+  X(cuCtxGetDevice)                         \
   X(cuCtxPushCurrent)                       \
   X(cuCtxPopCurrent)                        \
   X(cuCtxRecordEvent)                       \
@@ -46,6 +47,7 @@ struct Place {
   X(cuMemSetAccess)                         \
   X(cuMemUnmap)                             \
   X(cuPointerGetAttributes)                 \
+  X(cuStreamGetCtx)                         \
   X(cuStreamQuery)                          \
   X(cuThreadExchangeStreamCaptureMode)
 

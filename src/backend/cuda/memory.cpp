@@ -49,11 +49,16 @@ void grant(const Reservation& reservation, std::size_t offset, std::size_t bytes
   const auto add = [&](CUmemLocationType type, int id) {
     users.push_back({{type, id}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE});
   };
-  add(CU_MEM_LOCATION_TYPE_DEVICE, reservation.device);
-  for (const auto& [device, peer] : ranges().peers) {
-    if (peer == reservation.device) add(CU_MEM_LOCATION_TYPE_DEVICE, device);
+  if (reservation.kind == MemoryKind::pinned) {
+    add(CU_MEM_LOCATION_TYPE_HOST_NUMA, 0);
+    for (int device = 0; device < device_count(); ++device)
+      add(CU_MEM_LOCATION_TYPE_DEVICE, device);
+  } else {
+    add(CU_MEM_LOCATION_TYPE_DEVICE, reservation.device);
+    for (const auto& [device, peer] : ranges().peers) {
+      if (peer == reservation.device) add(CU_MEM_LOCATION_TYPE_DEVICE, device);
+    }
   }
-  if (reservation.kind == MemoryKind::pinned) add(CU_MEM_LOCATION_TYPE_HOST_NUMA, 0);
   CUDA_TRY(driver().cuMemSetAccess(at(reservation, offset), bytes, users.data(), users.size()));
 }
 
@@ -191,6 +196,12 @@ Reservation open_memory(int device, const MemoryExport& exported) {
 
 void enable_peer_access(int device, int peer) {
   check_device(peer);
+  const std::pair pair{device, peer};
+  auto& peers = ranges().peers;
+  {
+    const std::lock_guard guard(ranges().mutex);
+    if (std::find(peers.begin(), peers.end(), pair) != peers.end()) return;
+  }
   const ContextScope scope(device);
   int possible = 0;
   if (device != peer) CUDA_TRY(cudaDeviceCanAccessPeer(&possible, device, peer));
@@ -206,8 +217,6 @@ void enable_peer_access(int device, int peer) {
     CUDA_TRY(status);
   }
   const std::lock_guard guard(ranges().mutex);
-  const std::pair pair{device, peer};
-  auto& peers = ranges().peers;
   if (std::find(peers.begin(), peers.end(), pair) != peers.end()) return;
   peers.push_back(pair);
   for (const auto& [address, range] : ranges().all) {

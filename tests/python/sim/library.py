@@ -44,45 +44,54 @@ class Library:
     def set_current_id(self, number, device):
         self.set_current({own: handle for handle, own in self.pool.items()}.get(number, number), device)
 
-    def take(self, stream):
+    def take(self, device, stream):
         with self._lock:
-            if self._free.get(stream):
+            if self._free.get((device, stream)):
                 self.reused += 1
-                return self._free[stream].pop()
-        return simulated.Memory(COUNT)
+                return self._free[device, stream].pop()
+        with simulated.on_device(device):
+            return simulated.Memory(COUNT)
 
-    def give_back(self, stream, memory):
+    def give_back(self, device, stream, memory):
         with self._lock:
-            self._free.setdefault(stream, []).append(memory)
+            self._free.setdefault((device, stream), []).append(memory)
 
 
 class Array:
     """What the library makes, on its current stream; like PyTorch's, its interface names no stream."""
 
-    def __init__(self, library):
-        self._library, self._stream = library, library.current()
-        self._memory = library.take(self._stream)
+    def __init__(self, library, device=0):
+        self._library, self._index, self._stream = library, device, library.current(device)
+        self._memory = library.take(device, self._stream)
         self.address = self._memory.address
 
     def __del__(self):
-        self._library.give_back(self._stream, self._memory)
+        self._library.give_back(self._index, self._stream, self._memory)
+
+    @property
+    def device(self):
+        return types.SimpleNamespace(index=self._index, id=self._index)
+
+    @contextlib.contextmanager
+    def _work_stream(self, late_ms):
+        with simulated.on_device(self._index):
+            stream = self._library.current(self._index) or simulated.LEGACY
+            if late_ms:
+                simulated.delay(stream, late_ms)
+            yield stream
 
     def fill(self, value, late_ms=0):
-        stream = self._library.current() or simulated.LEGACY
-        if late_ms:
-            simulated.delay(stream, late_ms)
-        simulated.fill(stream, self.address, value, COUNT)
+        with self._work_stream(late_ms) as stream:
+            simulated.fill(stream, self.address, value, COUNT)
         return self
 
     def copy_to(self, address, late_ms=0):
-        stream = self._library.current() or simulated.LEGACY
-        if late_ms:
-            simulated.delay(stream, late_ms)
-        simulated.copy(stream, address, self.address, COUNT)
+        with self._work_stream(late_ms) as stream:
+            simulated.copy(stream, address, self.address, COUNT)
 
     def copy(self):
         """As everything else, on the library's current stream."""
-        copied = type(self)(self._library)
+        copied = type(self)(self._library, self._index)
         self.copy_to(copied.address)
         return copied
 

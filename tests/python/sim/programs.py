@@ -30,7 +30,7 @@ WITH_LIBRARY = """
 import library, simulated, penstock as ps
 lib = library.install(NAME)
 Array = lambda: library.Array(lib.backing)
-known_array = lambda: (lib.Tensor if NAME == "torch" else lib.ndarray)(lib.backing)  # by its own protocol
+known_array = lambda device=0: (lib.Tensor if NAME == "torch" else lib.ndarray)(lib.backing, device)  # by its protocol
 FRAMES = 40
 value = lambda number: number % 250 + 1
 results = simulated.Memory(library.COUNT * FRAMES)

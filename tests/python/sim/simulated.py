@@ -43,6 +43,7 @@ memory_used = _own("sim_memory_used", _size, _int)
 pending = _own("sim_pending", _long, _int)
 contexts = _own("sim_contexts", _int)
 current_device = _own("sim_current_device", _int)
+set_peers = _own("sim_set_peers", None, _int)
 seed = _own("sim_seed", None, ctypes.c_ulong)
 pageable_waits = _own("sim_pageable_waits", None, _int)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import simulated
-from helpers import in_thread
+from helpers import check_python, in_thread
+from programs import program
 
 import penstock as ps
 
@@ -45,11 +46,56 @@ def test_views_of_a_gpus_tensor(view, pageable, delays):
     np.testing.assert_array_equal(target.numpy(), VIEWS[view](NUMBERS))
 
 
-def test_between_two_gpus(delays):
-    first = ps.as_tensor(NUMBERS).to("cuda:0")
-    second = first.to("cuda:1")
-    assert second.device == "cuda:1"
-    np.testing.assert_array_equal(second.cpu().numpy(), NUMBERS)
+@pytest.mark.parametrize("has_peers", [1, 0], ids=["peers", "by the host"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_between_two_gpus(view, has_peers):
+    """In a process of its own: who may use whose memory is for good."""
+    out = check_python(
+        program(f"""
+            import numpy as np
+            from test_sim_copies import NUMBERS, VIEWS
+            simulated.set_peers({has_peers})
+            take = VIEWS[{view!r}]
+            first = ps.as_tensor(NUMBERS).to("cuda:0")
+            second = take(first).to("cuda:1")
+            print(second.device, np.array_equal(second.cpu().numpy(), take(NUMBERS)))
+            with ps.Stream("cuda:0"):
+                back = second.to("cuda:0")
+            print(np.array_equal(back.cpu().numpy(), take(NUMBERS)), simulated.current_device())
+            ps.as_tensor(7 + NUMBERS[:1]).to("cuda:1").copy_to(first[:1])
+            print(np.array_equal(first.cpu().numpy()[:1], NUMBERS[:1] + 7))
+        """)
+    )
+    assert out.split() == ["cuda:1", "True", "True", "0", "True"]
+
+
+@pytest.mark.parametrize("current", [0, 1])
+def test_the_legacy_stream_of_each_gpu(current):
+    """Its number means that of the device that is current: ours says which it is."""
+    with simulated.on_device(1):
+        theirs = simulated.Memory(4096, 1, simulated.LEGACY)
+        simulated.delay(simulated.LEGACY, 30)
+        simulated.fill(simulated.LEGACY, theirs.address, 5, 4096)
+    with simulated.on_device(current):
+        tensor = ps.as_tensor(theirs)
+        assert tensor.device == "cuda:1"
+        assert set(tensor.cpu().numpy().tolist()) == {5}
+        assert set(tensor.to("cuda:0").cpu().numpy().tolist()) == {5}
+
+
+def test_a_stream_of_the_other_gpu_is_known():
+    with simulated.on_device(1):
+        there = simulated.Stream().handle
+        legacy = ps.as_stream(simulated.LEGACY)
+    here = ps.as_stream(simulated.LEGACY)
+    assert (ps.as_stream(there).device, legacy.device, here.device) == ("cuda:1", "cuda:1", "cuda:0")
+    assert int(legacy) == int(here) == simulated.LEGACY
+    assert legacy.id != here.id
+    tensor = ps.zeros((4096,), "uint8", device="cuda:1")
+    with simulated.held(there):
+        simulated.fill(there, tensor.data, 5, 4096)
+        ps.uses(tensor, ps.as_stream(there), write=True)
+    assert set(tensor.cpu().numpy().tolist()) == {5}
 
 
 def test_the_same_device_is_the_same_tensor():

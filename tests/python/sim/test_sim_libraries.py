@@ -174,6 +174,38 @@ def test_the_other_gpus_streams_are_set_and_given_back(name):
 
 
 @both
+@pytest.mark.parametrize("held", ["x", "[(x, 1)]", "{'key': x}"])
+@pytest.mark.parametrize("place", ["written there", "read there"])
+def test_arrays_of_another_gpu_than_the_operators(name, place, held):
+    """What the library does with them is on its current stream there; the rest is on the operator's own."""
+    program = """
+    def own(): return lib.backing.current(0)
+    @ps.operator
+    def slow():
+        for n in range(FRAMES):
+            x = known_array(1)
+            if "PLACE" == "written there":
+                x.fill(value(n), late_ms=2)
+            else:
+                simulated.delay(own(), 2)
+                simulated.fill(own(), x.address, value(n), library.COUNT)
+            yield HELD
+    @ps.operator
+    def check(x):
+        while not hasattr(x, "address"):
+            x = x[0] if isinstance(x, (list, tuple)) else x["key"]
+        if "PLACE" == "read there":
+            look(x)
+        else:
+            n = ps.message().origin.number
+            simulated.copy(own(), results.address + library.COUNT * n, x.address, library.COUNT)
+    ps.run(check(slow()), device="cuda:0", streams="per_operator")
+    print(len(wrong()))
+    """.replace("PLACE", place).replace("HELD", held)
+    assert run(program, name) == ["0"]
+
+
+@both
 def test_with_stream_sets_the_library_and_gives_back(name):
     program = """
     outer, s, t = side_stream(), ps.Stream("cuda"), ps.Stream("cuda")
