@@ -76,6 +76,13 @@ void* find(const Entries& entries, const char* name) {
   return found == entries.end() ? nullptr : found->address;
 }
 
+// From some version on a name is that of a function with other arguments.
+bool is_as_simulated(const char* symbol, unsigned version) {
+  if (std::strcmp(symbol, "cuStreamGetCtx") == 0) return version < 12050;
+  if (std::strcmp(symbol, "cuCtxGetDevice") == 0) return version < 13000;
+  return true;
+}
+
 struct ErrorText {
   cudaError_t code;
   const char* name;
@@ -176,11 +183,11 @@ void* sim_function(const char* function) {
 
 extern "C" {
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned,
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version,
                                              unsigned long long,
                                              cudaDriverEntryPointQueryResult* result) {
   SIM_RUNTIME({
-    *function = find(driver_entries(), symbol);
+    *function = is_as_simulated(symbol, version) ? find(driver_entries(), symbol) : nullptr;
     const bool is_found = *function != nullptr;
     if (result != nullptr) {
       *result = is_found ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;

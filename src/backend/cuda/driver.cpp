@@ -15,8 +15,12 @@
 namespace penstock::backend::cuda_detail {
 namespace {
 
-// cuCtxRecordEvent is the youngest of the functions, and none has changed its type since.
+// cuCtxRecordEvent is the youngest of the functions, and none has changed its type since. One did
+// with that version, and is taken as it was.
 constexpr unsigned kFunctionsOf = 12050;
+constexpr unsigned version_of(std::string_view name) {
+  return name == "cuStreamGetCtx" ? 9020 : kFunctionsOf;
+}
 
 struct DeviceState {
   std::atomic<CUcontext> context{nullptr};
@@ -40,7 +44,7 @@ const char* load(Driver& driver) {
   const auto load_one = [&](auto& function, const char* name) {
     void* address = nullptr;
     static_cast<void>(
-        cudaGetDriverEntryPointByVersion(name, &address, kFunctionsOf, cudaEnableLegacyStream));
+        cudaGetDriverEntryPointByVersion(name, &address, version_of(name), cudaEnableLegacyStream));
     if (address == nullptr && missing == nullptr) missing = name;
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(address);
   };
