@@ -25,7 +25,7 @@ struct Table {
   SpinLock lock;
   std::atomic<std::uint32_t> count{0};
   std::array<std::atomic<std::array<Slot*, kChunk>*>, kChunks> chunks{};
-  std::vector<Slot*> left;  // their streams are gone; free once idle
+  std::vector<Slot*> left;  // their streams are gone; free once idle. Clocks know the first ones
 };
 
 Table& table() {
@@ -100,7 +100,8 @@ void Slot::leave() {
     stream_ = backend::StreamHandle::none;
   }
   const std::lock_guard guard(table().lock);
-  table().left.push_back(this);
+  auto& left = table().left;
+  left.insert(std::ranges::upper_bound(left, index(), {}, &Slot::index), this);
 }
 
 bool Slot::is_idle() {

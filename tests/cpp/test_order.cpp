@@ -3,7 +3,9 @@
 
 #include "base/random.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <set>
 
 using namespace penstock;
@@ -253,6 +255,18 @@ TEST_CASE("order: past 128 slots nothing is elided, and all is right") {
   CHECK(seen == 1);
   CHECK(order::is_complete(in_b));
   CHECK(order::is_complete(in_a));
+}
+
+TEST_CASE("order: after a busy moment the first slots are taken again, which clocks know") {
+  std::vector<std::unique_ptr<TestSlot>> busy;
+  std::uint32_t first = UINT32_MAX;
+  for (std::uint32_t i = 0; i <= order::kClockSlots; ++i) {
+    busy.push_back(std::make_unique<TestSlot>());
+    first = std::min(first, busy.back()->slot->index());
+  }
+  while (!busy.empty()) busy.pop_back();  // the last one first
+  TestSlot next;
+  CHECK(next->index() <= first);
 }
 
 // Producers enqueue and note their use, with no lock in between; markers mark at any moment.

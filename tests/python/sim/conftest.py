@@ -11,7 +11,9 @@ import penstock as ps
 
 
 def pytest_collection_modifyitems(items):
-    if simulated.IS_HERE and ps.device_count() > 0:
+    if simulated.IS_HERE:
+        if ps.device_count() == 0:
+            raise pytest.UsageError("Penstock finds no GPU in the simulated CUDA: see penstock doctor")
         return
     skip = pytest.mark.skip(reason="needs the simulated CUDA: ./run test sim")
     for item in items:

@@ -93,8 +93,8 @@ def test_a_stream_of_the_other_gpu_is_known():
     assert legacy.id != here.id
     tensor = ps.zeros((4096,), "uint8", device="cuda:1")
     with simulated.held(there):
-        simulated.fill(there, tensor.data, 5, 4096)
         ps.uses(tensor, ps.as_stream(there), write=True)
+        simulated.fill(there, tensor.data, 5, 4096)
     assert set(tensor.cpu().numpy().tolist()) == {5}
 
 
