@@ -28,8 +28,9 @@ enum class Hint : std::uint8_t {
   next,
   /// Whoever is idle: to the queue, and a sleeping worker is woken. For long jobs.
   spread,
-  /// As next, but nobody is woken, also not for the job that loses its place. For jobs so short
-  /// (under 5 µs) that a wake-up costs more than they do.
+  /// As next, but nobody is woken, also not for the job that loses its place, until this worker
+  /// turns to a job that is not light. For jobs so short (under 5 µs) that a wake-up costs more
+  /// than they do.
   light,
 };
 
@@ -54,9 +55,10 @@ class Pool {
   ~Pool();
 
   /// Runs the job on a worker, soon. From any thread. The first submit starts the threads; it
-  /// throws if there are none to be had, or in a forked child. What a worker keeps (next, light) is
-  /// taken by another that is awake and has nothing to do once its worker has been busy with one
-  /// job for 5 µs; those asleep don't see it.
+  /// throws if there are none to be had, or in a forked child. Before a worker begins a job that is
+  /// not light it gives away what it keeps (next, light). What it keeps later is taken by another
+  /// that is awake and has nothing to do once its worker has been busy with one job for 5 µs; those
+  /// asleep don't see it.
   void submit(Job* job, Hint hint = Hint::next);
   /// Starts the threads now. Throws as submit() does.
   void start();

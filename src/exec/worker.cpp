@@ -56,6 +56,8 @@ void Worker::run() {
     if (job == nullptr) job = wait_for_job();
     if (job == nullptr) break;
     began_.store(began_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    // What is kept here would wait for this one, which may be long, or wait for what is kept.
+    if (!job->light) share_all();
     run_job(job);
   }
   current_worker = nullptr;
@@ -102,12 +104,7 @@ Job* Worker::take() {
   JobQueue& second = injected_first_ ? queue_ : state_.injected;
   Job* job = first.pop();
   if (job == nullptr) job = second.pop();
-  if (job == nullptr) return take_next();
-  // The one that was to be next would wait for this one too, which may be long.
-  if (!job->light) {
-    if (Job* kept = take_next()) queue(kept);
-  }
-  return job;
+  return job != nullptr ? job : take_next();
 }
 
 Job* Worker::take_next() {

@@ -163,6 +163,28 @@ TEST_CASE("exec: a job that will block hands over what its worker keeps") {
   }
 }
 
+TEST_CASE("exec: light jobs don't wait for a long one, where all others sleep") {
+  for (const bool is_next : {true, false}) {
+    const auto pool = Pool::make({.workers = 2, .seed = {}, .spin_ns = 0});
+    pool->start();
+    REQUIRE(eventually([&] { return pool->sleeping() == 2; }));
+    std::atomic<bool> ran{false};
+    std::atomic<int> ran_meanwhile{-1};
+    Task light([&ran] { ran = true; });
+    Task longer([&] { ran_meanwhile = eventually([&] { return ran.load(); }) ? 1 : 0; });
+    // The long one takes the light one's place; or it is in the queue before.
+    Task first([&] {
+      if (is_next) pool->submit(&light, Hint::light);
+      pool->submit(&longer, Hint::next);
+      if (!is_next) pool->submit(&light, Hint::light);
+    });
+    pool->submit(&first);
+    CHECK(eventually([&] { return ran_meanwhile.load() >= 0; }, 2 * kPatience));
+    CHECK(ran_meanwhile.load() == 1);
+    CHECK(pool->stop(kPatience));
+  }
+}
+
 TEST_CASE("exec: jobs that submit themselves and each other are stolen and never lost") {
   for (const int workers : {1, 2, 8}) {
     const auto pool = Pool::make({.workers = workers, .seed = {}, .spin_ns = 5'000});
