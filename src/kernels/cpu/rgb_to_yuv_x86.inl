@@ -7,7 +7,7 @@ struct Channels {
 // The way back of store_interleaved: blends gather the bytes of a channel, which lie at places
 // that differ modulo 16, and a shuffle brings them into order.
 PENSTOCK_SIMD_TARGET inline Channels load_interleaved_channels(const std::uint8_t* in) {
-  alignas(16) constexpr GroupShuffle kFirst = {0, 3,  6, 9,  12, 15, 2,  5,
+  alignas(16) constexpr GroupShuffle kFirst = {0, 3,  6,  9, 12, 15, 2,  5,
                                                8, 11, 14, 1, 4,  7,  10, 13};
   alignas(16) constexpr GroupShuffle kSecond = {1, 4,  7,  10, 13, 0, 3,  6,
                                                 9, 12, 15, 2,  5,  8, 11, 14};
