@@ -28,6 +28,9 @@ constexpr std::int64_t kSleepNs = 50'000;
 constexpr std::uintptr_t kNumbers = 1 << 16;
 constexpr unsigned kNumberBits = 8;
 
+const auto kLegacy = reinterpret_cast<std::uintptr_t>(cudaStreamLegacy);
+const auto kPerThread = reinterpret_cast<std::uintptr_t>(cudaStreamPerThread);
+
 bool is_number(std::uintptr_t handle) { return handle < kNumbers; }
 StreamHandle numbered(int device, std::uintptr_t number) {
   check_device(device);
@@ -141,15 +144,14 @@ class CudaBackend final : public Backend {
     return id;
   }
   bool runs_here(StreamHandle) override { return false; }
-  StreamHandle legacy_stream(int device) override {
-    return numbered(device, reinterpret_cast<std::uintptr_t>(cudaStreamLegacy));
-  }
-  StreamHandle per_thread_stream(int device) override {
-    return numbered(device, reinterpret_cast<std::uintptr_t>(cudaStreamPerThread));
-  }
+  StreamHandle legacy_stream(int device) override { return numbered(device, kLegacy); }
+  StreamHandle per_thread_stream(int device) override { return numbered(device, kPerThread); }
   StreamHandle stream_of(int device, std::uintptr_t native) override {
-    return is_number(native) && native != 0 ? numbered(device, native)
-                                            : static_cast<StreamHandle>(native);
+    if (!is_number(native)) return static_cast<StreamHandle>(native);
+    if (native == kLegacy || native == kPerThread) return numbered(device, native);
+    throw_error<StreamError>(
+        "cuda: {} is no stream; 1 is the legacy one, 2 the per-thread one, others are addresses",
+        native);
   }
   std::uintptr_t native_stream(StreamHandle stream) override {
     const auto value = static_cast<std::uintptr_t>(stream);

@@ -83,6 +83,12 @@ def test_the_legacy_stream_of_each_gpu(current):
         assert set(tensor.to("cuda:0").cpu().numpy().tolist()) == {5}
 
 
+@pytest.mark.parametrize("number", [3, 255, 256, 257, 258, 65535])
+def test_other_numbers_are_no_streams(number):
+    with pytest.raises(ps.StreamError, match=f"{number} is no stream; 1 is the legacy one"):
+        ps.as_stream(number)
+
+
 def test_a_stream_of_the_other_gpu_is_known():
     with simulated.on_device(1):
         there = simulated.Stream().handle
