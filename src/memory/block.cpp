@@ -25,6 +25,17 @@ Ref<Block> Block::wrap(void* data, std::size_t bytes, Device device, backend::Me
 void Block::used(order::Stream& stream, bool is_write, bool open) {
   const auto bytes = static_cast<std::int64_t>(bytes_);
   used_until(stream, open ? stream.use_open(bytes) : stream.use(bytes), is_write);
+  if (!open || !stream.is_foreign()) return;
+  const std::lock_guard guard(lock_);
+  keep(stream);  // somebody else's may go on without us
+}
+
+// Under the lock.
+void Block::keep(order::Stream& stream) {
+  const auto known = [&](const auto& one) { return one.get() == &stream; };
+  if (std::ranges::none_of(lent_to_, known)) {
+    lent_to_.push_back(Ref<order::Stream>::share(&stream));
+  }
 }
 
 void Block::pending(order::Stream& stream) {
@@ -63,10 +74,7 @@ void Block::lend_to(order::Stream& stream) {
   const std::lock_guard guard(lock_);
   is_used_ = is_used_ || point.slot != owners_slot_;  // else it goes back to where it came from
   uses_.add_lent(point);
-  const auto known = [&](const auto& one) { return one.get() == &stream; };
-  if (std::ranges::none_of(lent_to_, known)) {
-    lent_to_.push_back(Ref<order::Stream>::share(&stream));
-  }
+  keep(stream);
 }
 
 void Block::settle(const order::Stream& stream) {

@@ -82,6 +82,7 @@ class Block : public RefCounted<Block> {
   /// The stream that the memory came from waits for its uses.
   void make_back_edge();
   void follow_context();
+  void keep(order::Stream& stream);
   void end_loans();
   /// Releases the memory once the uses are over, now or later.
   void let_go();
@@ -108,7 +109,7 @@ class Block : public RefCounted<Block> {
   // under the lock: a thread that is out of memory reads the uses of all blocks.
   SpinLock lock_;
   order::Uses uses_;
-  std::vector<Ref<order::Stream>> lent_to_;  // their slots have to stay while the uses go on
+  std::vector<Ref<order::Stream>> lent_to_;  // or named: their slots stay while the uses go on
   bool is_lent_unseen_ = false;
   bool is_used_ = false;  // by more than its owner
   std::uint32_t owners_slot_ = kNoSlot;

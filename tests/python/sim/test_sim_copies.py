@@ -89,6 +89,21 @@ def test_other_numbers_are_no_streams(number):
         ps.as_stream(number)
 
 
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_is_launched_after_uses_is_ordered_though_nobody_keeps_our_stream(is_kept, index):
+    with simulated.on_device(index):
+        theirs = simulated.Stream().handle
+    tensor = ps.zeros((4096,), "uint8", device=f"cuda:{index}")
+    named = ps.as_stream(theirs)
+    ps.uses(tensor, named, write=True)
+    if not is_kept:
+        del named
+    simulated.delay(theirs, 20)
+    simulated.fill(theirs, tensor.data, 5, 4096)
+    assert set(tensor.cpu().numpy().tolist()) == {5}
+
+
 def test_a_stream_of_the_other_gpu_is_known():
     with simulated.on_device(1):
         there = simulated.Stream().handle
