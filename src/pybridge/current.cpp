@@ -37,9 +37,9 @@ class KeptStreams {
   ~KeptStreams() {
     const nb::error_scope raised;  // what the operator raised goes on
     for (const Kept& kept : kept_) {
-      if (kept.library.is_current(kept.device, kept.handle)) continue;
+      if (kept.streams.is_current(kept.device, kept.handle)) continue;
       try {
-        kept.library.restore(kept.device, kept.stream);
+        kept.streams.restore(kept.device, kept.stream);
       } catch (nb::python_error& error) {
         error.discard_as_unraisable("a stream that was current before an operator was called");
       }
@@ -50,7 +50,7 @@ class KeptStreams {
 
  private:
   struct Kept {
-    StreamLibrary& library;
+    StreamLibrary& streams;
     int device;
     std::uintptr_t handle;
     nb::object stream;
