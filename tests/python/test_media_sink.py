@@ -5,12 +5,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import small_videos
 
 import penstock as ps
+from penstock._media._encode import VideoFile
 
 av = pytest.importorskip("av")
 
@@ -87,6 +89,32 @@ def test_each_source_has_a_file_of_its_own_in_its_own_order(tmp_path):
     for number, name in enumerate(names):
         written = small_videos.levels(tmp_path / "out" / f"{name}.mp4")
         assert np.allclose(written, small_videos.levels(tmp_path / str(number) / "clip.mp4"), atol=4)
+
+
+def test_once_the_file_is_open_frames_come_to_the_writer_converted(tmp_path, monkeypatch):
+    came = []
+    write = VideoFile.write
+
+    def noting(self, image, seconds):
+        came.append(isinstance(image, av.VideoFrame))
+        write(self, image, seconds)
+
+    monkeypatch.setattr(VideoFile, "write", noting)
+
+    @ps.operator
+    def one_by_one():
+        for n in range(10):
+            deadline = time.monotonic() + 60
+            while len(came) < n and time.monotonic() < deadline:
+                time.sleep(0.001)
+            yield np.full((34, 48, 3), 20 + 20 * n, np.uint8)
+
+    written = ps.sink(one_by_one(), tmp_path / "made.mp4")
+    for _ in range(2):  # a second run opens a file of its own
+        came.clear()
+        ps.run(written)
+        assert came == [False] + 9 * [True]
+        assert np.allclose(small_videos.levels(tmp_path / "made.mp4"), [20 + 20 * n for n in range(10)], atol=4)
 
 
 def test_frames_of_another_size_are_refused_and_the_file_plays(tmp_path):

@@ -62,29 +62,46 @@ class VideoFile:
             self._video.options = {"crf": "18", "preset": "veryfast", "bf": "0"}
 
     def write(self, image: Any, seconds: float | None) -> None:
-        """A frame, (height, width, 3) or (height, width), at a time of its source."""
-        if image.shape[:2] != self._size:
-            raise TensorError(
-                f"sink: a frame of {image.shape[1]} x {image.shape[0]} came to {self.path}, which has frames of "
-                f"{self._size[1]} x {self._size[0]}; ps.resize makes them equal"
-            )
+        """A frame, (height, width, 3), (height, width) or what to_planes() gave, at a time of its source."""
+        if not is_converted(image):
+            self._check_size(image)
         with self._named("can't be written"):
-            frame = self._converted(_even(image))
+            frame = image if is_converted(image) else self._converted(image)
             frame.pts = self._time(seconds)
             frame.time_base = _TIME_BASE
             frame.duration = self._step
             self._container.mux(self._video.encode(frame))
 
-    def _converted(self, image: Any) -> Any:
-        """A frame of PyAV's in the file's format; what is rare is left to swscale, which takes ten times as long."""
+    def takes_planes(self, image: Any) -> bool:
+        return image.ndim == 3 and self._format == "yuv420p"
+
+    def to_planes(self, image: Any) -> Any:
+        """A frame of PyAV's in the file's format. From any thread, while another frame is written."""
         import av
         import numpy as np
 
-        if image.ndim == 3 and self._format == "yuv420p":
-            packed = np.ascontiguousarray(image)  # views may be mirrored, or BGR
-            planes = _core.cvt_color(packed, "RGB", "I420", matrix=self._matrix, range="limited")
-            return av.VideoFrame.from_ndarray(planes.numpy()[..., 0], self._format)
-        frame = av.VideoFrame.from_ndarray(image, "gray" if image.ndim == 2 else "rgb24")
+        self._check_size(image)
+        packed = np.ascontiguousarray(_even(image))  # views may be mirrored, or BGR
+        planes = _core.cvt_color(packed, "RGB", "I420", matrix=self._matrix, range="limited")
+        rows = planes.numpy()[..., 0]
+        # PyAV's other way copies; this one takes the height for a multiple of 4.
+        make = av.VideoFrame.from_numpy_buffer if len(rows) % 6 == 0 else av.VideoFrame.from_ndarray
+        return make(rows, self._format)
+
+    def _check_size(self, image: Any) -> None:
+        if image.shape[:2] != self._size:
+            raise TensorError(
+                f"sink: a frame of {image.shape[1]} x {image.shape[0]} came to {self.path}, which has frames of "
+                f"{self._size[1]} x {self._size[0]}; ps.resize makes them equal"
+            )
+
+    def _converted(self, image: Any) -> Any:
+        """A frame in the file's format; what is rare is left to swscale, which takes ten times as long."""
+        import av
+
+        if self.takes_planes(image):
+            return self.to_planes(image)
+        frame = av.VideoFrame.from_ndarray(_even(image), "gray" if image.ndim == 2 else "rgb24")
         if not self._format.startswith("yuv"):
             return frame
         return self._reformatter.reformat(
@@ -132,6 +149,12 @@ class VideoFile:
         except BaseException:
             self._has_failed = True  # encoding on after a failure may crash
             raise
+
+
+def is_converted(image: Any) -> bool:
+    import av
+
+    return isinstance(image, av.VideoFrame)
 
 
 def _even(image: Any) -> Any:

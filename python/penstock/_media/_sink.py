@@ -10,7 +10,7 @@ from .._core import as_tensor, message
 from .._flow import Flow
 from .._operator import operator
 from ..errors import MediaError, TensorError
-from ._encode import VideoFile
+from ._encode import VideoFile, is_converted
 
 _RATE = 25.0
 
@@ -29,30 +29,52 @@ def sink(flow: Any, path: str | os.PathLike[str], *, rate: float | None = None, 
     if rate is not None and not rate > 0:
         raise MediaError(f"sink: rate={rate!r} does not fit: frames a second, above 0")
     per = "source" if "{source}" in text else None
-    writer: Any = _Writer  # the decorator made an operator of it
-    written: Flow = writer(path=text, rate=rate)(flow, name=name or "sink", per=per)
+    label = name or "sink"
+    converter: Any = _Converter  # the decorator made operators of them
+    writer: Any = _Writer
+    opened: dict[str, VideoFile] = {}
+    converted = converter(path=text, opened=opened)(flow, name=f"{label}_yuv", per=per)
+    written: Flow = writer(path=text, rate=rate, opened=opened)(converted, name=label, per=per)
     return written
+
+
+@operator
+class _Converter:
+    """Converts a frame while the writer, which is often what all wait for, encodes the one before.
+
+    What it converts to is known once the writer's file is open; frames that come before are left to the writer.
+    """
+
+    def __init__(self, *, path: str, opened: dict[str, VideoFile]) -> None:
+        self._pattern = path
+        self._opened = opened
+
+    def __call__(self, frame: Any) -> Any:
+        image = _image(frame)
+        file = self._opened.get(self._pattern.replace("{source}", message().origin.source))
+        return file.to_planes(image) if file is not None and file.takes_planes(image) else frame
 
 
 @operator(outputs=())
 class _Writer:
     """One file for each instance: with {source} in the path one for each source."""
 
-    def __init__(self, *, path: str, rate: float | None = None) -> None:
+    def __init__(self, *, path: str, opened: dict[str, VideoFile], rate: float | None = None) -> None:
         self._pattern = path
         self._rate = rate
+        self._opened = opened
         self._file: VideoFile | None = None
         self._source: str | None = None
 
     def __call__(self, frame: Any) -> None:
         about = message()
-        image = _image(frame)
+        image = frame if is_converted(frame) else _image(frame)
         if self._file is None:
             self._source = about.origin.source
             path = self._pattern.replace("{source}", self._source)
             rate = float(self._rate or about.metadata.get("rate") or _RATE)
             matrix = str(about.metadata.get("matrix", "bt601"))
-            self._file = VideoFile(path, image.shape[:2], rate, matrix)
+            self._file = self._opened[path] = VideoFile(path, image.shape[:2], rate, matrix)
         elif about.origin.source != self._source and "{source}" not in self._pattern:
             raise MediaError(
                 f"sink: frames of {self._source} and {about.origin.source} come to {self._file.path}; "
@@ -64,6 +86,7 @@ class _Writer:
     def close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
+            self._opened.pop(file.path, None)
             file.close()
 
 
