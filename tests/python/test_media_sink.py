@@ -117,6 +117,15 @@ def test_once_the_file_is_open_frames_come_to_the_writer_converted(tmp_path, mon
         assert np.allclose(small_videos.levels(tmp_path / "made.mp4"), [20 + 20 * n for n in range(10)], atol=4)
 
 
+def test_two_sinks_of_one_flow_have_names_of_their_own(tmp_path):
+    frames = ps.source(small_videos.write(tmp_path / "a.mp4", 5))
+    statistics = ps.run(ps.sink(frames, tmp_path / "b.mp4"), ps.sink(frames, tmp_path / "c.mkv"))
+    assert small_videos.levels(tmp_path / "b.mp4") == small_videos.levels(tmp_path / "c.mkv")
+    assert {"sink", "sink_2"} <= set(statistics.operators)
+    statistics = ps.run(ps.sink(frames, tmp_path / "b.mp4", name="mine"))
+    assert "mine" in statistics.operators
+
+
 def test_frames_of_another_size_are_refused_and_the_file_plays(tmp_path):
     images = [np.zeros((48, 64, 3), np.uint8)] * 3 + [np.zeros((64, 48, 3), np.uint8)]
     with pytest.raises(ps.TensorError, match=r"48 x 64 came to .*made\.mp4, which has frames of 64 x 48"):

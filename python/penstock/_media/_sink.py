@@ -29,12 +29,13 @@ def sink(flow: Any, path: str | os.PathLike[str], *, rate: float | None = None, 
     if rate is not None and not rate > 0:
         raise MediaError(f"sink: rate={rate!r} does not fit: frames a second, above 0")
     per = "source" if "{source}" in text else None
-    label = name or "sink"
     converter: Any = _Converter  # the decorator made operators of them
     writer: Any = _Writer
     opened: dict[str, VideoFile] = {}
-    converted = converter(path=text, opened=opened)(flow, name=f"{label}_yuv", per=per)
-    written: Flow = writer(path=text, rate=rate, opened=opened)(converted, name=label, per=per)
+    converted = converter(path=text, opened=opened)(flow, per=per)
+    converted._node.kind = f"{name or 'sink'}_yuv"
+    written: Flow = writer(path=text, rate=rate, opened=opened)(converted, name=name, per=per)
+    written._node.kind = "sink"
     return written
 
 
