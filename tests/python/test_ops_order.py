@@ -35,6 +35,38 @@ def test_a_result_on_a_stream_is_waited_for():
     assert np.abs(half.numpy() - half_exact).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("image", "make"),
+    [
+        (IMAGE, lambda source, **on: ps.resize(source, (3, 4), **on)),
+        (IMAGE, lambda source, **on: ps.warp_affine(source, [[1, 0, 1], [0, 1, 1]], size=(6, 8), **on)),
+        (YUV, lambda source, **on: ps.cvt_color(source, "NV12", "RGB", **on)),
+        (IMAGE, lambda source, **on: ps.cvt_color(source, "RGB", "I420", **on)),
+    ],
+    ids=["resize", "warp_affine", "cvt_color", "cvt_color back"],
+)
+def test_a_source_is_read_after_its_writer_and_before_the_next(image, make):
+    first, second, third = ps.Stream("cpu"), ps.Stream("cpu"), ps.Stream("cpu")
+    filled, held = Gate(), Gate()
+    source = ps.zeros(image.shape, "uint8", device="cpu")
+
+    def fill():
+        filled()
+        source.numpy()[:] = image
+
+    def clear():
+        source.numpy()[:] = 0
+
+    first.launch(fill, writes=source)
+    second.launch(held)
+    result = make(source, stream=second)
+    third.launch(clear, writes=source)
+    filled.open()
+    assert not second.query()
+    held.open()
+    assert np.array_equal(result.numpy(), make(image).numpy())
+
+
 def test_the_current_stream_is_used():
     stream, gate = ps.Stream("cpu"), Gate()
     with stream:
