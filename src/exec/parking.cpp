@@ -15,14 +15,15 @@ bool Parking::begin_search() {
   return false;
 }
 
-void Parking::prepare(Sleeper& sleeper) {
+void Parking::prepare(Sleeper& sleeper, Turn turn) {
   const std::lock_guard guard(lock_);
   sleeper.woken.store(0, std::memory_order_relaxed);
   sleeper.listed = true;
-  sleeper.newer = nullptr;
-  sleeper.older = newest_;
-  if (newest_ != nullptr) newest_->newer = &sleeper;
-  newest_ = &sleeper;
+  const bool is_newest = turn == Turn::first;
+  sleeper.newer = is_newest ? nullptr : oldest_;
+  sleeper.older = is_newest ? newest_ : nullptr;
+  (sleeper.newer != nullptr ? sleeper.newer->older : newest_) = &sleeper;
+  (sleeper.older != nullptr ? sleeper.older->newer : oldest_) = &sleeper;
   sleepers_.fetch_add(1);
 }
 
@@ -33,8 +34,11 @@ bool Parking::cancel(Sleeper& sleeper) {
   return true;
 }
 
-void Parking::sleep(Sleeper& sleeper) {
-  while (sleeper.woken.load() == 0) futex_wait(sleeper.woken, 0, kNever);
+bool Parking::sleep(Sleeper& sleeper, std::int64_t deadline_ns) {
+  while (sleeper.woken.load() == 0) {
+    if (!futex_wait(sleeper.woken, 0, deadline_ns)) return sleeper.woken.load() != 0;
+  }
+  return true;
 }
 
 void Parking::wake_newest() {
@@ -67,7 +71,7 @@ void Parking::wake_all() {
 
 void Parking::unlist(Sleeper& sleeper) {
   (sleeper.newer != nullptr ? sleeper.newer->older : newest_) = sleeper.older;
-  if (sleeper.older != nullptr) sleeper.older->newer = sleeper.newer;
+  (sleeper.older != nullptr ? sleeper.older->newer : oldest_) = sleeper.newer;
   sleeper.listed = false;
   sleepers_.fetch_sub(1);
 }

@@ -21,6 +21,7 @@
 #pragma once
 
 #include "base/spin_lock.hpp"
+#include "base/time.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -45,13 +46,17 @@ class Parking {
   /// Afterwards the caller looks at the queues once more.
   void end_search() { searchers_.fetch_sub(1); }
 
+  /// Whose turn to be woken comes first, or last.
+  enum class Turn : std::uint8_t { first, last };
+
   /// Announces that this thread is about to sleep. Then look at the queues; then cancel() or
   /// sleep().
-  void prepare(Sleeper& sleeper);
+  void prepare(Sleeper& sleeper, Turn turn = Turn::first);
   /// True: taken back. False: it was woken in between, and counts as a searcher now.
   [[nodiscard]] bool cancel(Sleeper& sleeper);
-  /// Returns once woken; the thread counts as a searcher then.
-  void sleep(Sleeper& sleeper);
+  /// True once woken; the thread counts as a searcher then. False: the deadline has passed, and it
+  /// is still announced.
+  bool sleep(Sleeper& sleeper, std::int64_t deadline_ns = kNever);
 
   /// To be called after a job was queued.
   void wake_one() {
@@ -74,6 +79,7 @@ class Parking {
   std::atomic<int> searchers_{0};
   alignas(64) SpinLock lock_;
   Sleeper* newest_ = nullptr;
+  Sleeper* oldest_ = nullptr;
   std::atomic<std::uint64_t> wakes_{0};
 };
 

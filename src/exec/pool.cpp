@@ -34,7 +34,9 @@ std::int64_t after(std::int64_t timeout_ns) {
 }  // namespace
 
 PoolState::PoolState(Pool& pool, const PoolOptions& given)
-    : options(complete(given)), parking(max_searchers(options.workers)) {
+    : options(complete(given)),
+      parking(max_searchers(options.workers)),
+      watch(static_cast<std::size_t>(options.workers)) {
   for (int i = 0; i < options.workers; ++i) {
     workers.push_back(std::make_unique<Worker>(pool, *this, i));
   }
@@ -44,6 +46,10 @@ bool PoolState::has_work() const {
   if (options.seed) return seeded.has_any();
   if (injected.has_shared()) return true;
   return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return w->has_shared(); });
+}
+
+bool PoolState::keeps_jobs() const {
+  return std::any_of(workers.begin(), workers.end(), [](const auto& w) { return w->keeps_jobs(); });
 }
 
 void PoolState::close() {

@@ -57,8 +57,8 @@ class Pool {
   /// Runs the job on a worker, soon. From any thread. The first submit starts the threads; it
   /// throws if there are none to be had, or in a forked child. Before a worker begins a job that is
   /// not light it gives away what it keeps (next, light). What it keeps later is taken by another
-  /// that is awake and has nothing to do once its worker has been busy with one job for 5 µs; those
-  /// asleep don't see it.
+  /// that has nothing to do: once its worker has been busy with one job for 5 µs if the other is
+  /// awake, for some milliseconds if all others sleep.
   void submit(Job* job, Hint hint = Hint::next);
   /// Starts the threads now. Throws as submit() does.
   void start();

@@ -17,6 +17,9 @@ namespace {
 constexpr int kMaxInARow = 16;
 // A worker that is busy with one job for so long is no longer trusted with what it keeps.
 constexpr std::int64_t kKeptNs = 5'000;
+// While a worker sleeps and watches the others: between two looks, and so many with nothing to see.
+constexpr std::int64_t kLookNs = 2'000'000;
+constexpr int kQuietLooks = 50;
 // Looks at the queues between two looks at the clock.
 constexpr int kLooks = 8;
 constexpr int kPauses = 8;
@@ -67,11 +70,12 @@ void Worker::run() {
 
 void Worker::submit(Job* job, Hint hint) {
   job->light = hint == Hint::light;
-  if (hint != Hint::spread) {
-    job = next_.exchange(job, std::memory_order_acq_rel);
-    if (job == nullptr) return;
+  if (hint == Hint::spread) {
+    queue(job);
+    return;
   }
-  queue(job);
+  if (Job* before = next_.exchange(job)) queue(before);
+  if (!state_.watch.is_on()) state_.parking.wake_one();
 }
 
 void Worker::queue(Job* job) {
@@ -129,17 +133,16 @@ Job* Worker::steal() {
   return nullptr;
 }
 
-bool Worker::keeps_jobs() const {
-  return next_.load(std::memory_order_relaxed) != nullptr || queue_.has_any();
+Job* Worker::take_kept() {
+  Job* job = take_next();
+  return job != nullptr ? job : queue_.pop();
 }
 
 Job* Worker::steal_kept(Suspect& suspect, std::int64_t now) {
   if (Worker* victim = suspect.worker) {
     const std::uint64_t began = victim->began_.load(std::memory_order_relaxed);
     if (began == suspect.began && victim->keeps_jobs()) {
-      if (now - suspect.since_ns < kKeptNs) return nullptr;
-      if (Job* job = victim->take_next()) return job;
-      return victim->queue_.pop();
+      return now - suspect.since_ns < kKeptNs ? nullptr : victim->take_kept();
     }
   }
   suspect = {};
@@ -178,18 +181,61 @@ Job* Worker::wait_for_job() {
   while (!state_.stopping.load()) {
     Job* job = searching ? search() : look();
     if (searching) parking.end_search();
-    if (job != nullptr) {
-      // Also where it was found after the search: whoever saw this thread search woke nobody.
-      if (state_.has_work()) parking.wake_one();
-      return job;
+    if (job == nullptr) job = sleep(searching);
+    if (job == nullptr) continue;
+    // Also where it was found after the search: whoever saw this thread search woke nobody.
+    if (state_.has_work() || !state_.watch.is_on()) parking.wake_one();
+    return job;
+  }
+  return nullptr;
+}
+
+// Until it is woken, or finds what others keep.
+Job* Worker::sleep(bool& searching) {
+  Parking& parking = state_.parking;
+  const bool watches = !state_.options.seed && state_.watch.begin();
+  parking.prepare(sleeper_, watches ? Parking::Turn::last : Parking::Turn::first);
+  if (state_.has_work() || state_.stopping.load()) {
+    if (watches) state_.watch.end();
+    searching = !parking.cancel(sleeper_);
+    return nullptr;
+  }
+  if (Job* job = watches ? watch() : nullptr) {
+    if (!parking.cancel(sleeper_)) parking.end_search();
+    return job;
+  }
+  parking.sleep(sleeper_);
+  searching = true;
+  return nullptr;
+}
+
+// Nothing once it is woken, or others have begun nothing for a while.
+Job* Worker::watch() {
+  do {
+    Job* job = nullptr;
+    for (int quiet = 0; job == nullptr && quiet < kQuietLooks; ++quiet) {
+      if (state_.parking.sleep(sleeper_, now_ns() + kLookNs)) {
+        state_.watch.end();
+        return nullptr;
+      }
+      bool is_quiet = true;
+      job = take_stuck(is_quiet);
+      if (!is_quiet) quiet = 0;
     }
-    parking.prepare(sleeper_);
-    if (state_.has_work() || state_.stopping.load()) {
-      searching = !parking.cancel(sleeper_);
-    } else {
-      parking.sleep(sleeper_);
-      searching = true;
-    }
+    state_.watch.end();
+    if (job != nullptr) return job;
+  } while (state_.keeps_jobs() && state_.watch.begin());
+  return nullptr;
+}
+
+// From a worker that has begun no job since the look before.
+Job* Worker::take_stuck(bool& is_quiet) {
+  for (std::size_t i = 0; i < state_.workers.size(); ++i) {
+    Worker& worker = *state_.workers[i];
+    const bool is_same = state_.watch.is_same(i, worker.began_.load(std::memory_order_relaxed));
+    is_quiet = is_quiet && is_same;
+    if (!is_same || !worker.keeps_jobs()) continue;
+    if (Job* job = worker.take_kept()) return job;
   }
   return nullptr;
 }

@@ -6,6 +6,7 @@
 #include "base/random.hpp"
 #include "exec/job_queue.hpp"
 #include "exec/parking.hpp"
+#include "exec/watch.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -31,6 +32,8 @@ class Worker {
 
   [[nodiscard]] Pool& pool() const { return pool_; }
   [[nodiscard]] bool has_shared() const { return queue_.has_shared(); }
+  /// True if any job waits here.
+  [[nodiscard]] bool keeps_jobs() const { return next_.load() != nullptr || queue_.has_any(); }
   [[nodiscard]] static Worker* current();
 
  private:
@@ -49,7 +52,10 @@ class Worker {
   [[nodiscard]] Job* steal_kept(Suspect& suspect, std::int64_t now);
   [[nodiscard]] Job* search();
   [[nodiscard]] Job* wait_for_job();
-  [[nodiscard]] bool keeps_jobs() const;
+  [[nodiscard]] Job* sleep(bool& searching);
+  [[nodiscard]] Job* watch();
+  [[nodiscard]] Job* take_stuck(bool& is_quiet);
+  [[nodiscard]] Job* take_kept();
 
   Pool& pool_;
   PoolState& state_;
@@ -58,7 +64,7 @@ class Worker {
   int in_a_row_ = 0;
   bool injected_first_ = false;
   Parking::Sleeper sleeper_;
-  /// Written by the owner with each job; others only look while they search.
+  /// Written by the owner with each job; others only look while they search or watch.
   alignas(64) std::atomic<Job*> next_{nullptr};
   std::atomic<std::uint64_t> began_{0};
   alignas(64) JobQueue queue_;
@@ -69,10 +75,12 @@ struct PoolState {
 
   /// True if there are jobs that an idle worker should run at once.
   [[nodiscard]] bool has_work() const;
+  [[nodiscard]] bool keeps_jobs() const;
   void close();
 
   const PoolOptions options;
   Parking parking;
+  Watch watch;
   std::atomic<bool> stopping{false};
   std::atomic<bool> started{false};
   JobQueue injected;

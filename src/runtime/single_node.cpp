@@ -69,13 +69,13 @@ class SingleNode final : public Node {
       const bool is_over = activation_.ended && !(spec_.is_loop && activation_.is_source);
       deliver(activation_);
       if (is_over || run_.is_aborted()) return end();
-      if (!runner().is_light()) {
-        if (!outlet_->flush()) return Step::wait;
-        outlet_->notify();
-        runner().executor().between();
-        if (runner().activations() < kKnown) break;
-        if (now_ns() - begun + runner().average_ns() > kBurstNs) break;
-      }
+      // The next body may wait for what this one sent.
+      if (!outlet_->flush()) return Step::wait;
+      outlet_->notify();
+      if (runner().is_light()) continue;
+      runner().executor().between();
+      if (runner().activations() < kKnown) break;
+      if (now_ns() - begun + runner().average_ns() > kBurstNs) break;
     }
     return Step::yield;
   }

@@ -182,6 +182,28 @@ TEST_CASE("work: full edges drop the oldest or the newest, and count them") {
   }
 }
 
+TEST_CASE("work: a source that waits for the answer to what it sent last goes on") {
+  // The runs are so short that nobody is woken for them, until the answer is late.
+  auto graph = std::make_shared<Graph>();
+  std::atomic<std::int64_t> answered{0};
+  bool in_time = true;
+  const int from =
+      graph->add(node("source", {}, {"out"}, [&, sent = std::int64_t{0}](Activation& a) mutable {
+        in_time = in_time && backend::test::eventually([&] { return answered.load() == sent; });
+        a.emit(0, message(++sent));
+        if (sent == static_cast<std::int64_t>(backend::test::scaled(20'000)) || !in_time) a.end();
+      }));
+  const int through = graph->add(map("through", [](std::int64_t v) { return v; }));
+  const int answer =
+      graph->add(node("answer", {"in"}, {}, [&](Activation& a) { answered = first_of(a); }));
+  graph->connect(from, 0, through, 0);
+  graph->connect(through, 0, answer, 0);
+  runtime::RunOptions options;
+  options.workers = 2;
+  run(graph, options);
+  CHECK(in_time);
+}
+
 TEST_CASE("work: what is too old is dropped, and counted") {
   auto graph = std::make_shared<Graph>();
   auto into = std::make_shared<Collected>();
