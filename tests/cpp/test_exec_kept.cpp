@@ -167,8 +167,8 @@ TEST_CASE("exec: what a worker keeps does not wait for its job, where all others
         const auto hint = random.below(2) == 0 ? Hint::next : Hint::light;
         auto ran = std::make_shared<std::atomic<bool>>(false);
         jobs.push_back(std::make_unique<Task>([&first_ran, ran, is_first] {
-          ran->store(true);
           if (is_first) first_ran = true;
+          ran->store(true);
         }));
         Task* kept = jobs.back().get();
         jobs.push_back(std::make_unique<Task>([&, kept, hint, ran, is_first, keeps] {
