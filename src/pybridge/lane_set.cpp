@@ -11,7 +11,10 @@ namespace {
 
 constexpr std::int64_t kFreeNs = 1'000'000;
 constexpr std::int64_t kOwnLaneNs = 50'000;
+// A body with the GIL that uses no processor waits for something; one that runs for so long at all
+// may wait for what comes behind it.
 constexpr std::int64_t kBlockedNs = 25'000'000;
+constexpr std::int64_t kStuckNs = 500'000'000;
 constexpr int kLooks = 3;
 
 std::mutex sets_mutex;
@@ -79,8 +82,9 @@ void LaneSet::watch() {
     lane->seen_ns_ = begun;
     lane->seen_thread_ns_ = thread_ns;
   }
-  const bool is_blocked = is_long && begun - lane->seen_ns_ > kBlockedNs &&
-                          thread_ns - lane->seen_thread_ns_ < kBlockedNs / 100;
+  const std::int64_t running_ns = is_long ? begun - lane->seen_ns_ : 0;
+  const bool is_idle = thread_ns - lane->seen_thread_ns_ < kBlockedNs / 100;
+  const bool is_blocked = running_ns > (is_idle ? kBlockedNs : kStuckNs);
   if (looks.held >= kLooks && !is_blocked) return;
   const AcquireGil gil;
   const bool is_same = lane->activity_.load(std::memory_order_acquire) == activity;

@@ -6,7 +6,9 @@ import hashlib
 import statistics
 import sys
 import threading
+import time
 
+import numpy as np
 import pytest
 from graphs import collect, eventually, numbers
 
@@ -113,3 +115,29 @@ def test_posts_from_many_threads():
     for thread in threads:
         thread.join()
     assert found == [list(range(count))] * len(feeds)
+
+
+@pytest.mark.parametrize("rest", [lambda: None, lambda: time.sleep(0.001)], ids=["busy", "asleep"])
+@pytest.mark.parametrize("between", [False, True], ids=["python", "c++"])
+def test_a_body_may_wait_for_what_comes_of_its_last_message(rest, between):
+    """Also with the GIL, and on the thread that the next operator runs on as well."""
+    answers = []
+    in_time = []
+
+    @ps.operator
+    def ask():
+        for i in range(40):
+            yield np.full((2, 2, 3), i, np.uint8)
+            deadline = time.monotonic() + 60
+            while len(answers) <= i and time.monotonic() < deadline:
+                rest()
+            in_time.append(len(answers) > i)
+
+    @ps.operator
+    def answer(image):
+        answers.append(int(ps.as_tensor(image).numpy()[0, 0, 0]))
+
+    asked = ask()
+    ps.run(answer(ps.resize(asked, (1, 1)) if between else asked))
+    assert answers == list(range(40))
+    assert all(in_time)
