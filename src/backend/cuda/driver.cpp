@@ -63,7 +63,7 @@ Found& found() {
     result->status = cudaGetDeviceCount(&result->devices);
     if (result->status == cudaSuccess && result->devices > 0) {
       result->missing = load(result->driver);
-      result->states = std::make_unique<DeviceState[]>(static_cast<std::size_t>(result->devices));
+      result->states = std::make_unique<DeviceState[]>(static_cast<unsigned>(result->devices));
     }
     if (result->status != cudaSuccess || result->missing != nullptr) result->devices = 0;
     static_cast<void>(cudaGetLastError());
