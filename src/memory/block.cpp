@@ -197,7 +197,10 @@ void Block::let_go() {
   }
 }
 
+// Streams are left before: whoever keeps one may go with the memory.
 void Block::release_memory() {
+  back_edge_ = {};
+  lent_to_.clear();
   if (release_.call != nullptr) release_.call(release_.context);
   if (cache_ != nullptr) cache_->destroy(*this);
   delete this;

@@ -164,7 +164,9 @@ cudaError_t find_stream(cudaStream_t handle, std::shared_ptr<Stream>& stream, bo
     return cudaSuccess;
   }
   stream = machine().streams.find(handle);
-  return stream ? stream->device->fault : cudaErrorInvalidResourceHandle;
+  if (stream) return stream->device->fault;
+  ++machine().calls_of_no_stream;
+  return cudaErrorInvalidResourceHandle;
 }
 
 cudaError_t find_event(cudaEvent_t handle, std::shared_ptr<Event>& event) {

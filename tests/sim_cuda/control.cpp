@@ -73,6 +73,11 @@ void sim_seed(unsigned long seed) {
   machine().random.seed(seed);
 }
 
+long sim_calls_of_no_stream() {
+  const Lock lock(machine().mutex);
+  return machine().calls_of_no_stream;
+}
+
 void sim_pageable_waits(int waits) {
   const Lock lock(machine().mutex);
   machine().pageable_waits = waits != 0;

@@ -145,6 +145,7 @@ struct Machine {
   CUmemGenericAllocationHandle last_allocation = 0;
   unsigned long long last_stream_id = 0;
   bool pageable_waits = false;
+  long calls_of_no_stream = 0;
   unsigned long seed = 0;
   std::mt19937_64 random;
 

@@ -9,6 +9,8 @@
 
 /// Calls of a runtime or driver function so far, by its name without a version: "cudaEventRecord".
 SIM_API long sim_calls(const char* function);
+/// Those that named a stream which is there no more: a real driver may crash at one.
+SIM_API long sim_calls_of_no_stream();
 /// The address of a function of the simulated runtime or driver, nullptr if it has none.
 SIM_API void* sim_function(const char* function);
 

@@ -21,6 +21,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_asked_of_a_stream_that_is_gone():
+    before = simulated.calls_of_no_stream() if simulated.IS_HERE else 0
+    yield
+    if simulated.IS_HERE:
+        assert simulated.calls_of_no_stream() == before
+
+
 @pytest.fixture
 def stream():
     """A stream of somebody else's."""

@@ -44,6 +44,7 @@ pending = _own("sim_pending", _long, _int)
 contexts = _own("sim_contexts", _int)
 current_device = _own("sim_current_device", _int)
 set_peers = _own("sim_set_peers", None, _int)
+calls_of_no_stream = _own("sim_calls_of_no_stream", _long)
 seed = _own("sim_seed", None, ctypes.c_ulong)
 pageable_waits = _own("sim_pageable_waits", None, _int)
 

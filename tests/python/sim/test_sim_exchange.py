@@ -91,6 +91,41 @@ def test_the_owner_lives_until_the_last_use_is_over(stream):
     assert values(copied) == {1}
 
 
+class WithStream(simulated.Memory):
+    """What names a stream keeps it, and no longer than itself."""
+
+    def __init__(self):
+        self.own = simulated.Stream()
+        super().__init__(COUNT, 1, self.own.handle)
+
+    def __del__(self):
+        self.own.close()
+        self.free()
+
+
+@pytest.mark.parametrize("use", ["none", "ended", "pending", "lent"])
+def test_a_stream_that_goes_with_the_array_is_left_before(use):
+    """Whoever lets go of the array last: this thread, or one of ours when a reader is done."""
+    own = ps.Stream("cuda")
+    watches = []
+    for _ in range(100):
+        array = WithStream()
+        watches.append(weakref.ref(array))
+        tensor = ps.as_tensor(array)
+        if use == "lent":
+            ps.uses(tensor, ps.as_stream(array.own.handle), write=True)
+        elif use != "none":
+            with own:
+                if use == "pending":
+                    simulated.delay(own.handle, 1)
+                tensor.copy()
+            if use == "ended":
+                own.sync()
+        del array, tensor
+    own.sync()
+    assert eventually(lambda: gc.collect() is not None and not any(watch() for watch in watches))
+
+
 def test_a_handle_that_is_used_again_is_another_stream():
     """A stream that was destroyed, and one made in its place with the same handle."""
     first = simulated.Stream()
