@@ -207,10 +207,13 @@ def test_a_forked_child_does_not_keep_the_port(tmp_path):
         feed.put(np.zeros((4, 4, 3), np.uint8))
         while run.stats().operators["view"].activations == 0:
             time.sleep(0.01)
+        begins, goes = os.pipe()
         child = os.fork()
         if child == 0:
-            time.sleep(20)
+            os.write(goes, b"!")
+            time.sleep(60)
             os._exit(0)
+        os.read(begins, 1)  # what it had of the parent's is closed by now
         feed.close()
         run.wait(20)
         with socket.socket() as again:
