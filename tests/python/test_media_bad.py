@@ -1,5 +1,6 @@
 """What is no video, or only the beginning of one."""
 
+import importlib.metadata
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import small_videos
 
 import penstock as ps
+from penstock._media import _pyav
 
 av = pytest.importorskip("av")
 
@@ -209,3 +211,23 @@ def test_names_with_special_characters_are_files(tmp_path, monkeypatch):
         assert len(list(ps.iterate(ps.source(path)))) == 2
     monkeypatch.chdir(tmp_path)
     assert len(list(ps.iterate(ps.source("a:b.mp4")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [(None, "needs PyAV, which is not installed: pip install"), ("17.1.0", "needs PyAV 18 or newer, found 17.1.0")],
+)
+def test_a_pyav_that_will_not_do_is_named(tmp_path, monkeypatch, found, told):
+    path = small_videos.write(tmp_path / "a.mp4", 2)
+
+    def version(name):
+        assert name == "av"
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(_pyav, "version", version)
+    with pytest.raises(ps.MediaError, match=f"source: {told}"):
+        ps.source(path)
+    with pytest.raises(ps.MediaError, match=f"sink: {told}"):
+        ps.sink(ps.source(ps.synthetic(8, 8, count=1)), tmp_path / "b.mp4")

@@ -11,6 +11,7 @@ from .._flow import Flow
 from .._operator import operator
 from ..errors import MediaError, TensorError
 from ._encode import VideoFile, is_converted
+from ._pyav import need_pyav
 
 _RATE = 25.0
 
@@ -28,6 +29,7 @@ def sink(flow: Any, path: str | os.PathLike[str], *, rate: float | None = None, 
         raise MediaError(f"sink: {text} has no ending that says the format; .mp4 for example")
     if rate is not None and not rate > 0:
         raise MediaError(f"sink: rate={rate!r} does not fit: frames a second, above 0")
+    need_pyav("sink")
     per = "source" if "{source}" in text else None
     converter: Any = _Converter  # the decorator made operators of them
     writer: Any = _Writer

@@ -15,6 +15,7 @@ from ..errors import ArgumentTypeError, DeviceError, MediaError
 from ._file import read_file
 from ._live import LiveMaker
 from ._open import max_pixels_of
+from ._pyav import need_pyav
 from ._reconnect import Wanted
 from ._where import Place, places_of
 
@@ -60,6 +61,7 @@ def source(
     def flow(item: Flow | Place, label: str, given: str | None) -> Flow:
         if isinstance(item, Flow):
             return merge(item) if policy == "latest" else item
+        need_pyav("source")
         wanted = Wanted(item, format == "native", limit, timeout_ms / 1000, bool(reconnect))
         words = {"name": given, "on_error": on_error}
         frames = _live(wanted, label, words) if item.is_live else _file(wanted, label, words)
