@@ -3,9 +3,9 @@
 // job for long, or to wait in it for what it keeps. At most one watches, and no other is woken for
 // that while jobs come without a pause.
 //
-// Protocol. on_ and Worker::next_ are sequentially consistent. What moves on from next_ to the queue
-// has given its place there to another job before. So a watcher that sees neither of the two looked
-// after a thief had taken that other one; the thief is awake, and comes to (3) or (4).
+// Protocol. on_ and Worker::next_ are sequentially consistent. What moves on from next_ to the
+// queue has given its place there to another job before. So a watcher that sees neither of the two
+// looked after a thief had taken that other one; the thief is awake, and comes to (3) or (4).
 //   keeper:  (1) keeps a job; (2) reads on_; if nobody watches, calls Parking::wake_one().
 //   worker:  (3) found a job while it was awake: if nobody watches, it calls wake_one() too.
 //            (4) before it sleeps: sets on_ if nobody watches, and then watches while it sleeps.
